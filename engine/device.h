@@ -1,0 +1,87 @@
+/* A device: memory, compiled kernels and one ordered stream of work. OpenCL implements it; the interface is what a
+   CUDA driver-API backend also gives (buffers by address, modules from source text, launches on a stream).
+
+   All work on a device is ordered: a kernel sees what earlier launches and writes did. `read` and `finish` wait. */
+#ifndef CALO_DEVICE_H
+#define CALO_DEVICE_H
+
+#include "fault.h"
+#include "tensor.h"
+
+typedef enum calo_backend { CALO_OPENCL = 1, CALO_CUDA = 2 } calo_backend;
+typedef enum calo_device_class { CALO_CPU_CLASS, CALO_GPU_CLASS } calo_device_class;
+
+typedef struct calo_device_info {
+    calo_backend backend;
+    calo_device_class class;
+    int index;                 /* of its backend: "opencl:1" */
+    char name[128], driver[128];
+    int compute_units;
+    uint64_t memory;           /* bytes in all */
+    uint64_t max_allocation;   /* bytes of one buffer */
+    uint64_t local_memory;     /* bytes of one work-group */
+    int max_work_group;        /* work-items */
+    int base_alignment;        /* bytes to which a tensor's offset is rounded */
+    double peak_flops;         /* f32 multiply-adds count two; 0 until probed */
+    double peak_bandwidth;     /* bytes/s; 0 until probed */
+} calo_device_info;
+
+/* One kernel argument. A tensor is passed as two: its buffer and its offset in elements. */
+typedef struct calo_argument {
+    enum { CALO_ARG_BUFFER, CALO_ARG_VALUE, CALO_ARG_LOCAL } kind;
+    calo_buffer *buffer;
+    size_t size; /* bytes of the value, or of the local memory */
+    union {
+        int32_t i;
+        uint64_t u;
+        float f;
+        float f8[8];
+    } value;
+} calo_argument;
+
+/* What identifies a compiled kernel: source text, macros ("-DACT=1 -DROWS=8"), entry point. */
+typedef struct calo_kernel_key {
+    const char *source_name; /* for messages: "linear/linear.cl" */
+    const char *source;
+    const char *options;
+    const char *entry;
+} calo_kernel_key;
+
+typedef struct calo_kernel calo_kernel; /* owned by the device */
+typedef struct calo_device calo_device;
+
+typedef struct calo_device_api {
+    void (*close)(calo_device *device);
+    calo_status (*allocate)(calo_device *device, uint64_t bytes, calo_buffer **buffer, calo_fault *fault);
+    void (*release)(calo_device *device, calo_buffer *buffer);
+    calo_status (*write)(calo_device *device, calo_buffer *buffer, uint64_t offset, const void *from, uint64_t bytes,
+                         calo_fault *fault); /* `from` may be reused on return */
+    calo_status (*read)(calo_device *device, const calo_buffer *buffer, uint64_t offset, void *to, uint64_t bytes,
+                        calo_fault *fault);
+    calo_status (*kernel)(calo_device *device, const calo_kernel_key *key, calo_kernel **kernel, calo_fault *fault);
+    calo_status (*launch)(calo_device *device, calo_kernel *kernel, const calo_argument *arguments, int count,
+                          const size_t global[3], const size_t local[3], calo_fault *fault);
+    calo_status (*finish)(calo_device *device, calo_fault *fault);
+} calo_device_api;
+
+struct calo_device {
+    const calo_device_api *api;
+    calo_device_info info;
+    uint64_t allocated, peak_allocated; /* bytes, kept by the backend */
+};
+
+/* "auto", NULL, "opencl", "opencl:1". CALO_EDEVICE with the reason when there is none. Close with device->api->close. */
+calo_status calo_device_open(const char *name, calo_device **device, calo_fault *fault);
+
+/* What there is, without opening it for work. `list` holds up to `capacity` entries, *count is how many there are.
+ * CALO_EDEVICE when no OpenCL loader is installed; the sentence says what to install. */
+calo_status calo_device_list(calo_device_info *list, int capacity, int *count, calo_fault *fault);
+
+/* A device that only plans: no memory, nothing can be launched. `info` describes a CPU of this machine's core count. */
+void calo_device_nominal(calo_device_info *info);
+
+/* Measures peak_flops (independent f32 multiply-adds) and peak_bandwidth (a stream over a buffer larger than the
+ * caches) and keeps them in device->info. Takes about half a second. */
+calo_status calo_device_probe(calo_device *device, calo_fault *fault);
+
+#endif
