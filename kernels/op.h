@@ -89,9 +89,14 @@ typedef struct calo_tunable {
     int values[6];    /* the first is the default; ends with 0 or at 6 */
 } calo_tunable;
 
+/* The door takes the first row that prefers the device's class and supports the call, else the first that supports it.
+   So `supports` says only where a kernel is correct, and tests run every variant on every device. */
+enum { CALO_PREFER_CPU = 1, CALO_PREFER_GPU = 2 };
+
 struct calo_variant {
     const char *name;
     calo_backend backend;
+    int prefer;         /* CALO_PREFER_CPU | CALO_PREFER_GPU: the classes of device that it is meant for */
     const char *source; /* "linear/linear.cl" */
     const char *entry;
     calo_tunable tunables[CALO_MAX_TUNABLES];
