@@ -22,7 +22,7 @@ typedef struct calo_device_info {
     uint64_t local_memory;     /* bytes of one work-group */
     int max_work_group;        /* work-items */
     int base_alignment;        /* bytes to which a tensor's offset is rounded */
-    double peak_flops;         /* f32 multiply-adds count two; 0 until probed */
+    double peak_flops;         /* f32 multiply-adds count two; 0 until probed (kernels/probe) */
     double peak_bandwidth;     /* bytes/s; 0 until probed */
 } calo_device_info;
 
@@ -79,9 +79,5 @@ calo_status calo_device_list(calo_device_info *list, int capacity, int *count, c
 
 /* A device that only plans: no memory, nothing can be launched. `info` describes a CPU of this machine's core count. */
 void calo_device_nominal(calo_device_info *info);
-
-/* Measures peak_flops (independent f32 multiply-adds) and peak_bandwidth (a stream over a buffer larger than the
- * caches) and keeps them in device->info. Takes about half a second. */
-calo_status calo_device_probe(calo_device *device, calo_fault *fault);
 
 #endif

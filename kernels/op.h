@@ -14,6 +14,7 @@
 #define CALO_MAX_INPUTS 8
 #define CALO_MAX_TUNABLES 4
 #define CALO_MAX_ARGUMENTS 48
+#define CALO_MAX_SCRATCH 8
 
 typedef struct calo_op calo_op;
 typedef struct calo_variant calo_variant;
@@ -31,8 +32,11 @@ typedef struct calo_run {
     bool profile;                 /* wait for each op and book its time */
     bool check;                   /* also run each op on its reference; a departure is an error */
     const char *label;            /* the part of the model that runs now, for messages: "unet", "vae" */
-    const calo_variant *forced;   /* tests and benches: this variant or an error */
-    const int *forced_tuning;     /* with it: an index for each tunable */
+    const calo_op *forced_op;     /* tests and benches: this op uses the forced variant or fails */
+    const calo_variant *forced;
+    const int *forced_tuning;     /* with it: an index for each tunable, or NULL */
+    calo_tensor scratch[CALO_MAX_SCRATCH]; /* of the op that is being launched */
+    int scratch_count;
 } calo_run;
 
 static inline bool calo_failed(const calo_run *run)
@@ -141,6 +145,7 @@ typedef struct calo_launch {
  * the tunables at their chosen values. `weight` may be no tensor. */
 calo_launch calo_launch_begin(const calo_variant *variant, const calo_call *call, calo_tensor act, calo_tensor weight);
 void calo_define(calo_launch *launch, const char *name, int value); /* -DNAME=value */
+int calo_type_macro(calo_type type);                      /* TYPE_F32, TYPE_F16 or TYPE_BF16 of prelude.cl */
 void calo_arg_tensor(calo_launch *launch, calo_tensor t); /* two arguments: buffer, ulong offset in elements;
                                                              no tensor passes a null pointer and 0 */
 void calo_arg_int(calo_launch *launch, int64_t value);    /* int */

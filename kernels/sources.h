@@ -1,0 +1,8 @@
+/* The kernels' source texts, embedded at build time: each is prelude.cl, math.cl and its own file, in this order. */
+#ifndef CALO_SOURCES_H
+#define CALO_SOURCES_H
+
+/* "linear/linear.cl" → its text; NULL when there is no such file. */
+const char *calo_kernel_source(const char *name);
+
+#endif
