@@ -145,7 +145,7 @@ static void launch(calo_run *run, calo_call *call, const calo_variant *variant)
 {
     int values[CALO_MAX_TUNABLES] = { 0 };
     for (int i = 0; i < CALO_MAX_TUNABLES && variant->tunables[i].name; i++)
-        values[i] = variant->tunables[i].values[run->forced && run->forced_tuning ? run->forced_tuning[i] : 0];
+        values[i] = variant->tunables[i].values[variant == run->forced && run->forced_tuning ? run->forced_tuning[i] : 0];
     call->tuning = values;
 
     calo_witness witness = { 0 };
@@ -175,10 +175,30 @@ static void launch(calo_run *run, calo_call *call, const calo_variant *variant)
     call->tuning = NULL;
 }
 
+/* Infers the output, and keeps the one that was given, if it is what the op makes. */
+static bool infer(calo_call *call, calo_fault *fault)
+{
+    calo_tensor given = call->out;
+    call->out = no_tensor;
+    if (!sound(call, fault) || call->op->infer(call, fault))
+        return false;
+    if (!calo_present(given))
+        return true;
+    if (given.type != call->out.type || !calo_same_shape(given, call->out) || !calo_tensor_dense(given)) {
+        char is[64], wanted[64];
+        calo_fail(fault, CALO_EUSAGE, "%s: the result is %s %s, it cannot be written to %s %s", call->op->name,
+                  calo_type_name(call->out.type), calo_shape_text(call->out, wanted, sizeof wanted),
+                  calo_type_name(given.type), calo_shape_text(given, is, sizeof is));
+        return false;
+    }
+    call->out = given;
+    return true;
+}
+
 calo_tensor calo_perform(calo_run *run, calo_call *call)
 {
     bool given = calo_present(call->out);
-    if (!calo_failed(run) && sound(call, run->fault) && call->op->infer(call, run->fault) == CALO_OK) {
+    if (!calo_failed(run) && infer(call, run->fault)) {
         const calo_variant *variant = calo_choose(run, call);
         char shapes[160];
         if (!given)
@@ -232,10 +252,9 @@ void calo_define(calo_launch *launch, const char *name, int value)
 
 static calo_argument *next_argument(calo_launch *launch)
 {
-    static calo_argument discarded;
     if (launch->argument_count == CALO_MAX_ARGUMENTS) {
         launch->overflow = true;
-        return &discarded;
+        return &launch->arguments[CALO_MAX_ARGUMENTS];
     }
     return &launch->arguments[launch->argument_count++];
 }

@@ -135,7 +135,7 @@ extern const int calo_op_count;
 typedef struct calo_launch {
     const char *source, *entry; /* default: the variant's */
     char options[512];
-    calo_argument arguments[CALO_MAX_ARGUMENTS];
+    calo_argument arguments[CALO_MAX_ARGUMENTS + 1]; /* the last one takes what overflows, and is never passed */
     int argument_count;
     size_t global[3], local[3]; /* in work-items; local all 0: the device chooses */
     bool overflow;              /* more arguments or macros than fit: calo_dispatch reports it */
