@@ -1,0 +1,236 @@
+/* The forward pass of UNet2DConditionModel (Rombach et al. 2022; the layer order is diffusers').
+
+       time   = linear2(silu(linear1(sinusoid(t))))                         once per schedule
+       resnet: skip(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + proj(silu(time)))))
+       block:  h += out(attn(qkv(norm1 h)));  h += out(attn(q(norm2 h), kv(context)));  h += ff(norm3 h)
+       unet:   conv_in, levels down (each output kept), middle, levels up (each input joined by a kept one), conv_out */
+#include "unet.h"
+#include "../../kernels/activation/activation.h"
+#include "../../kernels/attention/attention.h"
+#include "../../kernels/concat/concat.h"
+#include "../../kernels/elementwise/elementwise.h"
+#include "../../kernels/embedding/embedding.h"
+#include "../../kernels/group_norm/group_norm.h"
+#include "../../kernels/layer_norm/layer_norm.h"
+#include "../../kernels/resample/resample.h"
+#include "../shim.h"
+
+#include <string.h>
+
+/* ---- what does not change between steps ------------------------------------------------------------------------- */
+
+static void project_time(calo_run *run, const calo_unet_resnet *w, calo_tensor time, calo_unet_cache *cache)
+{
+    calo_tensor projected = calo_linear(run, time, &w->time, NULL);
+    cache->time[w->index] = calo_cast(run, calo_take(&projected), CALO_F32);
+}
+
+static void project_context(calo_run *run, const calo_unet_transformer *w, calo_tensor context,
+                            calo_unet_cache *cache)
+{
+    for (int i = 0; i < w->depth; i++)
+        cache->context[w->blocks[i].index] = calo_linear(run, context, &w->blocks[i].kv, NULL);
+}
+
+static void prepare_level(calo_run *run, const calo_unet_level *level, calo_tensor time, calo_tensor context,
+                          calo_unet_cache *cache)
+{
+    for (int i = 0; i < level->count; i++) {
+        project_time(run, &level->resnets[i], time, cache);
+        if (level->transformers)
+            project_context(run, &level->transformers[i], context, cache);
+    }
+}
+
+void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timesteps, calo_tensor context,
+                       calo_unet_cache *cache)
+{
+    const calo_unet_config *config = &unet->config;
+    run->label = "unet";
+    cache->time = calo_alloc((size_t)unet->resnet_count, sizeof *cache->time);
+    cache->context = calo_alloc((size_t)unet->block_count + 1, sizeof *cache->context);
+    if (!cache->time || !cache->context) {
+        calo_fail(run->fault, CALO_EMEMORY, "no host memory for the unet's cache");
+        return;
+    }
+    calo_tensor time = calo_embed_timesteps(run, timesteps, config->block_out_channels[0], config->flip_sin_to_cos,
+                                            config->freq_shift);
+    time = calo_linear(run, calo_take(&time), &unet->time1, &(calo_epilogue){ .activation = config->act_fn });
+    time = calo_linear(run, calo_take(&time), &unet->time2, &(calo_epilogue){ .activation = config->act_fn });
+    for (int i = 0; i < config->levels; i++) {
+        prepare_level(run, &unet->down[i], time, context, cache);
+        prepare_level(run, &unet->up[i], time, context, cache);
+    }
+    if (unet->has_mid) {
+        project_time(run, &unet->mid[0], time, cache);
+        project_time(run, &unet->mid[1], time, cache);
+        project_context(run, &unet->mid_transformer, context, cache);
+    }
+    calo_drop(run, &time);
+}
+
+void calo_unet_cache_free(calo_run *run, const calo_unet *unet, calo_unet_cache *cache)
+{
+    for (int i = 0; cache->time && i < unet->resnet_count; i++)
+        calo_drop(run, &cache->time[i]);
+    for (int i = 0; cache->context && i < unet->block_count; i++)
+        calo_drop(run, &cache->context[i]);
+    calo_free(cache->time);
+    calo_free(cache->context);
+    *cache = (calo_unet_cache){ 0 };
+}
+
+/* ---- one call --------------------------------------------------------------------------------------------------- */
+
+/* What the parts of a call share. */
+typedef struct call {
+    calo_run *run;
+    const calo_unet *unet;
+    const calo_unet_cache *cache;
+    int step;
+} call;
+
+/* x [B,H,W,C] → [B,H,W,O]; x stays. */
+static calo_tensor resnet(const call *c, const calo_unet_resnet *w, calo_tensor x)
+{
+    const calo_activation act = c->unet->config.act_fn;
+    calo_run *run = c->run;
+    calo_tensor time = calo_batches(c->cache->time[w->index], c->step, 1);
+    calo_tensor skip = calo_present(w->shortcut.weight) ? calo_linear(run, x, &w->shortcut, NULL) : x;
+    calo_tensor h = calo_group_norm(run, x, &w->norm1, act);
+    h = calo_conv2d(run, calo_take(&h), &w->conv1, &(calo_epilogue){ .channel_bias = time });
+    h = calo_group_norm(run, calo_take(&h), &w->norm2, act);
+    h = calo_conv2d(run, calo_take(&h), &w->conv2, &(calo_epilogue){ .residual = skip });
+    if (calo_present(w->shortcut.weight))
+        calo_drop(run, &skip);
+    return h;
+}
+
+/* h [B,T,C] → the same; h's memory is given back. */
+static calo_tensor block(const call *c, const calo_unet_block *w, int heads, calo_tensor h)
+{
+    calo_run *run = c->run;
+    const int64_t width = calo_tensor_columns(h);
+    const calo_attention_args args = { .heads = heads };
+    const calo_tensor kv = c->cache->context[w->index];
+
+    calo_tensor x = calo_layer_norm(run, h, &w->norm1);
+    calo_tensor qkv = calo_linear(run, calo_take(&x), &w->qkv, NULL);
+    calo_tensor a = calo_attention(run, calo_columns(qkv, 0, width), calo_columns(qkv, width, width),
+                                   calo_columns(qkv, 2 * width, width), &args);
+    calo_drop(run, &qkv);
+    h = calo_linear(run, calo_take(&a), &w->self_out, &(calo_epilogue){ .residual = calo_take(&h) });
+
+    x = calo_layer_norm(run, h, &w->norm2);
+    calo_tensor q = calo_linear(run, calo_take(&x), &w->q, NULL);
+    a = calo_attention(run, calo_take(&q), calo_columns(kv, 0, width), calo_columns(kv, width, width), &args);
+    h = calo_linear(run, calo_take(&a), &w->cross_out, &(calo_epilogue){ .residual = calo_take(&h) });
+
+    x = calo_layer_norm(run, h, &w->norm3);
+    x = calo_linear(run, calo_take(&x), &w->feed_in, NULL);
+    return calo_linear(run, calo_take(&x), &w->feed_out, &(calo_epilogue){ .residual = calo_take(&h) });
+}
+
+/* [B,H,W,C] ↔ [B,H·W,C]: the same memory, still owned by the same value. */
+static void as_tokens(calo_tensor *t)
+{
+    t->dims[1] *= t->dims[2];
+    t->dims[2] = t->dims[3];
+    t->rank = 3;
+}
+
+static void as_image(calo_tensor *t, calo_tensor like)
+{
+    const int64_t width = t->dims[2];
+    t->dims[1] = like.dims[1];
+    t->dims[2] = like.dims[2];
+    t->dims[3] = width;
+    t->rank = 4;
+}
+
+/* x [B,H,W,C] → the same; x's memory is given back. Pixels are tokens: the layout does not change. */
+static calo_tensor transformer(const call *c, const calo_unet_transformer *w, calo_tensor x)
+{
+    calo_run *run = c->run;
+    calo_tensor h = calo_group_norm(run, x, &w->norm, CALO_LINEAR);
+    h = calo_linear(run, calo_take(&h), &w->proj_in, NULL);
+    as_tokens(&h);
+    for (int i = 0; i < w->depth; i++)
+        h = block(c, &w->blocks[i], w->heads, h);
+    as_image(&h, x);
+    return calo_linear(run, calo_take(&h), &w->proj_out, &(calo_epilogue){ .residual = calo_take(&x) });
+}
+
+/* The kept outputs of the way down: a stack. */
+typedef struct skips {
+    calo_tensor kept[CALO_MAX_LEVELS * (CALO_MAX_LAYERS + 1) + 1];
+    int count;
+} skips;
+
+static calo_tensor level_down(const call *c, const calo_unet_level *level, calo_tensor h, skips *skips)
+{
+    for (int i = 0; i < level->count; i++) {
+        h = resnet(c, &level->resnets[i], h);
+        if (level->transformers)
+            h = transformer(c, &level->transformers[i], h);
+        skips->kept[skips->count++] = h;
+    }
+    if (level->resamples) {
+        h = calo_conv2d(c->run, h, &level->resample, NULL);
+        skips->kept[skips->count++] = h;
+    }
+    return h;
+}
+
+static calo_tensor upsample(const call *c, const calo_conv2d_weights *w, calo_tensor h, calo_tensor like)
+{
+    if (like.dims[1] == 2 * h.dims[1] && like.dims[2] == 2 * h.dims[2])
+        return calo_conv2d(c->run, calo_take(&h), w, NULL);
+    calo_conv2d_weights plain = *w;
+    plain.upsample = 1;
+    calo_tensor wide = calo_resample_nearest(c->run, calo_take(&h), (int)like.dims[1], (int)like.dims[2]);
+    return calo_conv2d(c->run, calo_take(&wide), &plain, NULL);
+}
+
+static calo_tensor level_up(const call *c, const calo_unet_level *level, calo_tensor h, skips *skips)
+{
+    for (int i = 0; i < level->count; i++) {
+        calo_tensor *kept = &skips->kept[--skips->count];
+        calo_tensor x = calo_concat(c->run, calo_take(&h), calo_take(kept));
+        h = resnet(c, &level->resnets[i], x);
+        calo_drop(c->run, &x);
+        if (level->transformers)
+            h = transformer(c, &level->transformers[i], h);
+    }
+    return level->resamples ? upsample(c, &level->resample, h, skips->kept[skips->count - 1]) : h;
+}
+
+calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_unet_cache *cache, calo_tensor x,
+                              int step)
+{
+    const call c = { run, unet, cache, step };
+    skips skips = { .count = 0 };
+    run->label = "unet";
+
+    calo_tensor h = calo_conv2d(run, x, &unet->conv_in, NULL);
+    skips.kept[skips.count++] = h;
+    for (int i = 0; i < unet->config.levels; i++)
+        h = level_down(&c, &unet->down[i], h, &skips);
+
+    /* The deepest output is kept for the way up, so the middle must not give it back. */
+    if (unet->has_mid) {
+        h = resnet(&c, &unet->mid[0], h);
+        if (unet->mid_transformer.depth)
+            h = transformer(&c, &unet->mid_transformer, h);
+        calo_tensor deep = resnet(&c, &unet->mid[1], h);
+        calo_drop(run, &h);
+        h = deep;
+    } else {
+        h = calo_scale(run, h, 1);
+    }
+
+    for (int i = 0; i < unet->config.levels; i++)
+        h = level_up(&c, &unet->up[i], h, &skips);
+    h = calo_group_norm(run, calo_take(&h), &unet->norm_out, unet->config.act_fn);
+    return calo_conv2d(run, calo_take(&h), &unet->conv_out, NULL);
+}

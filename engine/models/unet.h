@@ -1,0 +1,71 @@
+/* UNet2DConditionModel: the denoiser of Stable Diffusion 1.x. */
+#ifndef CALO_UNET_H
+#define CALO_UNET_H
+
+#include "../../kernels/op.h"
+#include "parameters.h"
+
+typedef struct calo_unet_resnet {
+    calo_norm_weights norm1, norm2;
+    calo_conv2d_weights conv1, conv2;
+    calo_linear_weights time, shortcut; /* shortcut: none when the widths are equal */
+    int index;                          /* of its rows in the time cache */
+} calo_unet_resnet;
+
+/* Self-attention, cross-attention, gated feed-forward, each after a layer norm and around a residual. */
+typedef struct calo_unet_block {
+    calo_norm_weights norm1, norm2, norm3;
+    calo_linear_weights qkv, self_out;
+    calo_linear_weights q, kv, cross_out;
+    calo_linear_weights feed_in, feed_out;
+    int index; /* of its keys and values in the context cache */
+} calo_unet_block;
+
+typedef struct calo_unet_transformer {
+    calo_norm_weights norm;
+    calo_linear_weights proj_in, proj_out; /* a 1×1 convolution is a linear */
+    calo_unet_block *blocks;
+    int depth, heads;
+} calo_unet_transformer;
+
+/* One level, either way: `count` resnets, each followed by a transformer where the level attends. */
+typedef struct calo_unet_level {
+    calo_unet_resnet *resnets;
+    calo_unet_transformer *transformers; /* NULL: a level without attention */
+    int count;
+    bool resamples;
+    calo_conv2d_weights resample;
+} calo_unet_level;
+
+typedef struct calo_unet {
+    calo_unet_config config;
+    calo_linear_weights time1, time2;
+    calo_conv2d_weights conv_in, conv_out;
+    calo_unet_level *down, *up;
+    bool has_mid;
+    calo_unet_resnet mid[2];
+    calo_unet_transformer mid_transformer; /* depth 0: none */
+    calo_norm_weights norm_out;
+    int resnet_count, block_count;
+} calo_unet;
+
+/* What does not change between steps: every resnet's projection of every timestep, every block's cross-attention keys
+ * and values. It lives in the run's arena. */
+typedef struct calo_unet_cache {
+    calo_tensor *time;    /* [resnet_count] of f32 [timesteps, C] */
+    calo_tensor *context; /* [block_count] of [B, T, 2·C]: keys, then values */
+} calo_unet_cache;
+
+void calo_unet_load(calo_parameters *p, const calo_unet_config *config, calo_unet *unet);
+void calo_unet_free(calo_unet *unet);
+
+/* timesteps f32 [N]; context [B, T, D] with B the batch of the later calls. */
+void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timesteps, calo_tensor context,
+                       calo_unet_cache *cache);
+void calo_unet_cache_free(calo_run *run, const calo_unet *unet, calo_unet_cache *cache);
+
+/* x [B, h, w, in_channels] at timestep number `step` of the cache → the raw prediction [B, h, w, out_channels]. */
+calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_unet_cache *cache, calo_tensor x,
+                              int step);
+
+#endif
