@@ -59,7 +59,8 @@ typedef enum calo_log_level { CALO_LOG_ERROR, CALO_LOG_WARNING, CALO_LOG_INFO, C
 
 typedef struct calo_open_options {
     size_t size;        /* sizeof(calo_open_options), set by the initialiser */
-    const char *device; /* "auto" (also NULL), "opencl", "opencl:1", … */
+    const char *device; /* "auto" (also NULL), "opencl", "opencl:1", …; "none" opens no device: such a context can
+                           list, inspect and plan */
     void (*on_log)(void *user, calo_log_level level, const char *sentence); /* NULL: silence */
     void *user;
 } calo_open_options;
@@ -78,6 +79,24 @@ CALO_API void calo_close(calo_context **context);
 
 /* The sentence of the last failed call, "" when the last call succeeded. Valid until the next call on the context. */
 CALO_API const char *calo_error(const calo_context *context);
+
+/* What a machine offers. */
+typedef struct calo_device_record {
+    char id[32]; /* what `device` takes: "opencl:0" */
+    char name[128], driver[128];
+    int is_cpu, compute_units, max_work_group;
+    uint64_t memory, max_allocation, local_memory; /* bytes */
+    double peak_flops, peak_bandwidth;             /* f32 FLOP/s, bytes/s; 0: not measured */
+} calo_device_record;
+
+/* Fills up to `capacity` records; *count is how many devices there are. CALO_EDEVICE says why there is none. */
+CALO_API calo_status calo_devices(calo_context *context, calo_device_record *list, int capacity, int *count);
+
+/* The context's own device, its peaks measured now (about half a second). */
+CALO_API calo_status calo_probe(calo_context *context, calo_device_record *record);
+
+/* Most bytes that were allocated on the device at one time so far. */
+CALO_API uint64_t calo_peak_device_bytes(const calo_context *context);
 
 /* ---- model ------------------------------------------------------------------------------------------------------ */
 
@@ -100,6 +119,17 @@ typedef struct calo_load_options {
 CALO_API calo_status calo_load(calo_context *context, const char *path, const calo_load_options *options,
                                calo_model **model);
 CALO_API void calo_unload(calo_model **model);
+
+/* What a model is: parts, parameters, types, configuration, and why it was taken for that; a JSON text. No number is
+ * read. *json is the caller's, to be freed with calo_free_text. */
+CALO_API calo_status calo_inspect(calo_context *context, const char *path, char **json);
+CALO_API void calo_free_text(char **text);
+
+/* The names that "layout:NAME" takes, a NULL at the end. */
+CALO_API const char *const *calo_layouts(void);
+
+/* Writes a layout's random weights as a diffusers folder, in `dtype` (CALO_AUTO: f16). */
+CALO_API calo_status calo_make_random(calo_context *context, const char *layout, const char *folder, calo_type dtype);
 
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
@@ -136,15 +166,41 @@ typedef struct calo_request {
     int (*on_step)(void *user, const calo_progress *progress); /* non-zero stops: CALO_ECANCELLED */
     void *user;
     calo_timing *timing;     /* filled on success, or NULL */
+    int profile;             /* wait for every op and book its time in *report */
+    int check;               /* run every op on the reference as well; CALO_ENONFINITE names the first that departs */
+    struct calo_report **report; /* what ran, op by op, the caller's; or NULL */
 } calo_request;
 
 #define CALO_REQUEST_INIT                                                                                              \
     {                                                                                                                  \
-        sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL              \
+        sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL  \
     }
 
 /* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. */
 CALO_API calo_status calo_generate(calo_model *model, const calo_request *request, calo_image **images);
+
+/* One op on one shape, all its calls together. */
+typedef struct calo_report_row {
+    const char *part, *op, *variant; /* "unet", "conv2d", "tile" */
+    char shape[96];
+    int64_t calls;
+    double flops, bytes;
+    double roofline_s; /* at the device's peaks */
+    double seconds;    /* measured; 0 in a plan */
+} calo_report_row;
+
+typedef struct calo_report {
+    int row_count;
+    calo_report_row *rows;
+    uint64_t weight_bytes, activation_bytes; /* on the device; their sum is the peak */
+    uint64_t host_bytes;                     /* staging and results on the host, at most */
+    double peak_flops, peak_bandwidth;       /* what the roofline was drawn with */
+} calo_report;
+
+/* What calo_generate would do, without doing it: memory, FLOPs, bytes and roofline time, op by op. Works without a
+ * device (context "none"); no weight is read. Free the report. */
+CALO_API calo_status calo_plan(calo_model *model, const calo_request *request, calo_report **report);
+CALO_API void calo_free_report(calo_report **report);
 
 /* ---- images ----------------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,22 @@
+/* A context: a device, the sentence of the last failure, and where log lines go. */
+#ifndef CALO_CONTEXT_H
+#define CALO_CONTEXT_H
+
+#include "calotype.h"
+#include "device.h"
+#include "fault.h"
+
+struct calo_context {
+    calo_device *device; /* NULL when it could not be opened */
+    calo_fault fault;    /* of the last call */
+    void (*on_log)(void *user, calo_log_level level, const char *sentence);
+    void *user;
+};
+
+/* The open device's record, peaks as last measured. */
+calo_status calo_context_record(calo_context *context, calo_device_record *record);
+
+void calo_log(const calo_context *context, calo_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
