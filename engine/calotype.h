@@ -105,7 +105,7 @@ typedef struct calo_load_options {
     calo_type dtype;        /* activations; CALO_AUTO: f32 on a CPU */
     const char *prediction; /* "epsilon", "v", "sample"; NULL: what the model says */
     const char *variant;    /* a registry name ("sd15"); NULL: detected */
-    void (*on_load)(void *user, uint64_t done_bytes, uint64_t total_bytes);
+    int (*on_load)(void *user, uint64_t done_bytes, uint64_t total_bytes); /* non-zero stops: CALO_ECANCELLED */
     void *user;
 } calo_load_options;
 

@@ -14,19 +14,20 @@ void *calo_resize(void *block, size_t count, size_t size);  /* keeps the block w
 char *calo_copy_string(const char *text);
 void calo_free(void *block);
 
-/* A whole file, mapped for reading. `bytes` is NULL when `size` is 0. */
-typedef struct calo_mapping {
-    const uint8_t *bytes;
-    size_t size;
-    int descriptor; /* kept open, so that `calo_mapping_intact` can tell a file that was cut after mapping */
-} calo_mapping;
+/* A file that is read in pieces. Its bytes are copied, never mapped: a file that is cut while it is in use gives an
+ * error, not a signal. */
+typedef struct calo_file {
+    int descriptor;
+    uint64_t size;
+    char *path; /* for sentences */
+} calo_file;
 
 /* CALO_EFILE with a sentence that names `path`: missing, a folder, unreadable. */
-calo_status calo_map_file(const char *path, calo_mapping *mapping, calo_fault *fault);
-bool calo_mapping_intact(const calo_mapping *mapping);
-/* Tells the system that a part of the mapping was used for the last time, so that it stops counting as resident. */
-void calo_mapping_drop(const calo_mapping *mapping, const uint8_t *start, size_t size);
-void calo_unmap_file(calo_mapping *mapping);
+calo_status calo_file_open(const char *path, calo_file *file, calo_fault *fault);
+/* Exactly `size` bytes from `offset`, or CALO_EFILE. Threads may read the same file at once. */
+calo_status calo_file_read(const calo_file *file, uint64_t offset, void *to, size_t size, calo_fault *fault);
+/* Takes a file that was never opened (all zero), too. */
+void calo_file_close(calo_file *file);
 
 /* Reads a whole file of at most `limit` bytes. The text is followed by a 0 that `size` does not count; free it. */
 calo_status calo_read_file(const char *path, size_t limit, char **text, size_t *size, calo_fault *fault);
@@ -39,6 +40,7 @@ calo_status calo_writer_put(calo_writer *writer, const void *bytes, size_t size,
 calo_status calo_writer_commit(calo_writer **writer, calo_fault *fault);
 void calo_writer_abandon(calo_writer **writer);
 
+calo_status calo_make_directory(const char *path, calo_fault *fault); /* an existing one will do */
 bool calo_is_directory(const char *path);
 bool calo_is_file(const char *path);
 

@@ -24,7 +24,7 @@ typedef struct calo_parameters {
     calo_fault *fault;
     int threads;           /* that pack; 0: one per processor */
     uint64_t done;         /* bytes written so far */
-    void (*on_done)(void *user, uint64_t done);
+    int (*on_done)(void *user, uint64_t done); /* non-zero stops the loading */
     /* When set, nothing is placed or read: each stored tensor is only named, for `make-random`. */
     void (*visit)(void *user, const char *name, int rank, const int64_t *dims, calo_parameter_kind kind);
     void *user;

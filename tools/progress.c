@@ -1,0 +1,80 @@
+/* Progress on standard error: a bar on a terminal, plain lines elsewhere; and Ctrl-C. */
+#include "commands.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupted;
+static bool silent, terminal, drawn;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = 1;
+}
+
+void progress_begin(bool quiet)
+{
+    /* A second Ctrl-C ends the process at once. */
+    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    silent = quiet;
+    terminal = isatty(STDERR_FILENO);
+}
+
+bool progress_cancelled(void)
+{
+    return interrupted;
+}
+
+static void draw(const char *what, double share, const char *tail)
+{
+    enum { WIDTH = 30 };
+    char bar[WIDTH + 1];
+    int full = (int)(share * WIDTH + 0.5);
+    memset(bar, '-', WIDTH);
+    memset(bar, '#', (size_t)(full < 0 ? 0 : full > WIDTH ? WIDTH : full));
+    bar[WIDTH] = '\0';
+    fprintf(stderr, "\r%s [%s] %s\033[K", what, bar, tail);
+    fflush(stderr);
+    drawn = true;
+}
+
+int progress_load(void *user, uint64_t done, uint64_t total)
+{
+    (void)user;
+    if (!silent && terminal && total) {
+        char tail[64];
+        snprintf(tail, sizeof tail, "%.0f of %.0f MB", (double)done / 1e6, (double)total / 1e6);
+        draw("loading", (double)done / (double)total, tail);
+    }
+    return interrupted;
+}
+
+int progress_step(void *user, const calo_progress *p)
+{
+    const int pictures = *(const int *)user;
+    if (!silent) {
+        const double left = p->step_s * (p->steps - p->step);
+        char what[48] = "step", tail[96];
+        if (pictures > 1)
+            snprintf(what, sizeof what, "picture %d of %d, step", p->image + 1, pictures);
+        if (terminal) {
+            snprintf(tail, sizeof tail, "%d/%d  %.2f s/step  %.0f s left", p->step, p->steps, p->step_s, left);
+            draw(what, (double)p->step / p->steps, tail);
+        } else {
+            fprintf(stderr, "%s %d/%d  %.2f s/step  %.0f s left\n", what, p->step, p->steps, p->step_s, left);
+        }
+    }
+    return interrupted;
+}
+
+void progress_end(void)
+{
+    if (drawn)
+        fprintf(stderr, "\r\033[K");
+    drawn = false;
+}
