@@ -277,6 +277,15 @@ void calo_arg_int(calo_launch *launch, int64_t value)
         launch->overflow = true;
 }
 
+void calo_arg_long(calo_launch *launch, int64_t value)
+{
+    calo_argument *argument = next_argument(launch);
+    *argument = (calo_argument){ .kind = CALO_ARG_VALUE, .size = 8 };
+    argument->value.u = (uint64_t)value;
+    if (value < 0)
+        launch->overflow = true;
+}
+
 void calo_arg_float(calo_launch *launch, double value)
 {
     calo_argument *argument = next_argument(launch);

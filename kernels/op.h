@@ -149,6 +149,7 @@ int calo_type_macro(calo_type type);                      /* TYPE_F32, TYPE_F16 
 void calo_arg_tensor(calo_launch *launch, calo_tensor t); /* two arguments: buffer, ulong offset in elements;
                                                              no tensor passes a null pointer and 0 */
 void calo_arg_int(calo_launch *launch, int64_t value);    /* int */
+void calo_arg_long(calo_launch *launch, int64_t value);   /* ulong */
 void calo_arg_float(calo_launch *launch, double value);   /* float */
 void calo_arg_local(calo_launch *launch, size_t bytes);   /* __local */
 void calo_dispatch(calo_run *run, const calo_launch *launch);
