@@ -32,16 +32,18 @@
     inline float##N fast_erf##N(float##N x)                                                                            \
     {                                                                                                                  \
         const float##N a = fabs(x), s = x * x;                                                                         \
-        float##N p = (float##N)(-1.3222751e-7f);                                                                       \
-        p = fma(p, s, (float##N)(1.6365845e-6f));                                                                      \
-        p = fma(p, s, (float##N)(-1.4925650e-5f));                                                                     \
-        p = fma(p, s, (float##N)(1.2055333e-4f));                                                                      \
-        p = fma(p, s, (float##N)(-8.5483270e-4f));                                                                     \
-        p = fma(p, s, (float##N)(5.2239776e-3f));                                                                      \
-        p = fma(p, s, (float##N)(-2.6866171e-2f));                                                                     \
-        p = fma(p, s, (float##N)(1.1283792e-1f));                                                                      \
-        p = fma(p, s, (float##N)(-3.7612639e-1f));                                                                     \
-        p = fma(p, s, (float##N)(1.1283792f));                                                                         \
+        float##N p = (float##N)(-1.229055530e-09f);                                                                    \
+        p = fma(p, s, (float##N)(1.480719282e-08f));                                                                   \
+        p = fma(p, s, (float##N)(-1.636584469e-07f));                                                                  \
+        p = fma(p, s, (float##N)(1.646211437e-06f));                                                                   \
+        p = fma(p, s, (float##N)(-1.492565036e-05f));                                                                  \
+        p = fma(p, s, (float##N)(1.205533298e-04f));                                                                   \
+        p = fma(p, s, (float##N)(-8.548327023e-04f));                                                                  \
+        p = fma(p, s, (float##N)(5.223977625e-03f));                                                                   \
+        p = fma(p, s, (float##N)(-2.686617065e-02f));                                                                  \
+        p = fma(p, s, (float##N)(1.128379167e-01f));                                                                   \
+        p = fma(p, s, (float##N)(-3.761263890e-01f));                                                                  \
+        p = fma(p, s, (float##N)(1.128379167e+00f));                                                                   \
         const float##N t = 1.0f / fma(a, (float##N)(0.5f), (float##N)(1.0f));                                          \
         float##N q = (float##N)(0.17087277f);                                                                          \
         q = fma(q, t, (float##N)(-0.82215223f));                                                                       \

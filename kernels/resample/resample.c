@@ -1,0 +1,65 @@
+/* The op `resample`. */
+#include "resample.h"
+
+CALO_DECLARE_REFERENCE(resample);
+
+static calo_status infer(calo_call *call, calo_fault *fault)
+{
+    const calo_resample_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    char a[64];
+    if (x.rank != 4 || !calo_tensor_dense(x) || args->height < 1 || args->width < 1)
+        return calo_fail(fault, CALO_EUSAGE, "resample: %s cannot become %d × %d", calo_shape_text(x, a, sizeof a),
+                         args->height, args->width);
+    call->out = calo_shape(x.type, 4, (int64_t[]){ x.dims[0], args->height, args->width, x.dims[3] });
+    return CALO_OK;
+}
+
+static calo_cost cost(const calo_call *call)
+{
+    return (calo_cost){ 0, (double)calo_tensor_bytes(call->in[0]) + (double)calo_tensor_bytes(call->out) };
+}
+
+static bool any(const calo_call *call, const calo_device_info *info)
+{
+    (void)call;
+    (void)info;
+    return true;
+}
+
+static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor x = call->in[0], y = call->out;
+    calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, y);
+    calo_arg_int(&launch, x.dims[1]);
+    calo_arg_int(&launch, x.dims[2]);
+    calo_arg_int(&launch, x.dims[3]);
+    launch.global[0] = (size_t)y.dims[2];
+    launch.global[1] = (size_t)y.dims[1];
+    launch.global[2] = (size_t)y.dims[0];
+    calo_dispatch(run, &launch);
+}
+
+static const calo_variant variants[] = {
+    { .name = "pixel", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
+      .source = "resample/resample.cl", .entry = "resample_pixel", .supports = any, .launch = launch },
+};
+
+const calo_op calo_op_resample = {
+    .name = "resample",
+    .infer = infer,
+    .cost = cost,
+    .reference = calo_resample_double,
+    .naive = calo_resample_float,
+    .variants = variants,
+    .variant_count = sizeof variants / sizeof *variants,
+};
+
+calo_tensor calo_resample_nearest(calo_run *run, calo_tensor x, int height, int width)
+{
+    const calo_resample_args args = { height, width };
+    calo_call call = { .op = &calo_op_resample, .in = { x }, .args = &args };
+    return calo_perform(run, &call);
+}
