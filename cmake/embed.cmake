@@ -1,5 +1,5 @@
 # Writes C files that hold other files' bytes.
-#   cmake -DMODE=kernels -DDIR=kernels -DOUTPUT=sources.c -P embed.cmake     every .cl, prelude.cl and math.cl before each
+#   cmake -DMODE=kernels -DDIR=kernels -DOUTPUT=sources.c -P embed.cmake     every .cl, behind prelude.cl, math.cl and epilogue.cl
 #   cmake -DMODE=data -DINPUT=file -DNAME=clip_merges -DOUTPUT=out.c -P embed.cmake
 function(bytes_of path out)
     file(READ "${path}" hex HEX)
@@ -23,10 +23,11 @@ set(text "#include \"sources.h\"\n#include <string.h>\n")
 set(rows "")
 bytes_of("${DIR}/prelude.cl" prelude)
 bytes_of("${DIR}/math.cl" math)
+bytes_of("${DIR}/epilogue.cl" epilogue)
 set(number 0)
 foreach(file ${files})
     bytes_of("${DIR}/${file}" body)
-    string(APPEND text "static const char source_${number}[] = {\n${prelude}${math}${body}0\n};\n")
+    string(APPEND text "static const char source_${number}[] = {\n${prelude}${math}${epilogue}${body}0\n};\n")
     string(APPEND rows "    { \"${file}\", source_${number} },\n")
     math(EXPR number "${number} + 1")
 endforeach()

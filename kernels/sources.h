@@ -1,4 +1,4 @@
-/* The kernels' source texts, embedded at build time: each is prelude.cl, math.cl and its own file, in this order. */
+/* The kernels' source texts, embedded at build time: each is prelude.cl, math.cl, epilogue.cl and its own file. */
 #ifndef CALO_SOURCES_H
 #define CALO_SOURCES_H
 

@@ -6,15 +6,18 @@ CALO_DECLARE_REFERENCE(concat);
 static calo_status infer(calo_call *call, calo_fault *fault)
 {
     const calo_tensor a = call->in[0], b = call->in[1];
-    char x[64], y[64];
-    bool fits = a.rank == b.rank && a.type == b.type && calo_tensor_dense(a) && calo_tensor_dense(b);
+    char first[64], second[64];
+    calo_tensor out = calo_shape(a.type, a.rank, a.dims);
+    bool fits = a.type == b.type && a.type != CALO_I32 && a.rank == b.rank && a.rank >= 1;
     for (int i = 0; fits && i + 1 < a.rank; i++)
         fits = a.dims[i] == b.dims[i];
     if (!fits)
-        return calo_fail(fault, CALO_EUSAGE, "concat: %s does not fit beside %s", calo_shape_text(a, x, sizeof x),
-                         calo_shape_text(b, y, sizeof y));
-    call->out = calo_shape(a.type, a.rank, a.dims);
-    call->out.dims[a.rank - 1] = call->out.stride = calo_tensor_columns(a) + calo_tensor_columns(b);
+        return calo_fail(fault, CALO_EUSAGE, "concat: %s %s and %s %s differ in more than their channels",
+                         calo_type_name(a.type), calo_shape_text(a, first, sizeof first), calo_type_name(b.type),
+                         calo_shape_text(b, second, sizeof second));
+    out.dims[a.rank - 1] += b.dims[b.rank - 1];
+    out.stride = out.dims[a.rank - 1];
+    call->out = out;
     return CALO_OK;
 }
 
@@ -30,21 +33,41 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
+static calo_launch begin(const calo_call *call, const calo_variant *variant)
 {
-    calo_launch launch = calo_launch_begin(variant, call, call->out, (calo_tensor){ 0 });
-    calo_arg_tensor(&launch, call->in[0]);
-    calo_arg_tensor(&launch, call->in[1]);
+    const calo_tensor a = call->in[0], b = call->in[1];
+    calo_launch launch = calo_launch_begin(variant, call, a, (calo_tensor){ 0 });
+    calo_arg_tensor(&launch, a);
+    calo_arg_tensor(&launch, b);
     calo_arg_tensor(&launch, call->out);
-    calo_arg_int(&launch, calo_tensor_columns(call->in[0]));
-    calo_arg_int(&launch, calo_tensor_columns(call->in[1]));
-    launch.global[0] = (size_t)calo_tensor_rows(call->out);
+    calo_arg_int(&launch, calo_tensor_columns(a));
+    calo_arg_int(&launch, calo_tensor_columns(b));
+    calo_arg_int(&launch, a.stride);
+    calo_arg_int(&launch, b.stride);
+    calo_arg_long(&launch, calo_tensor_rows(call->out));
+    return launch;
+}
+
+static void launch_rows(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant);
+    launch.global[0] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), call->tuning[0]);
+    calo_dispatch(run, &launch);
+}
+
+static void launch_numbers(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant);
+    launch.global[0] = (size_t)calo_tensor_columns(call->out);
+    launch.global[1] = (size_t)calo_tensor_rows(call->out);
     calo_dispatch(run, &launch);
 }
 
 static const calo_variant variants[] = {
-    { .name = "row", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU, .source = "concat/concat.cl",
-      .entry = "concat_row", .supports = any, .launch = launch },
+    { .name = "rows", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "concat/concat.cl",
+      .entry = "concat_rows", .tunables = { { "ROWS", { 32, 8 } } }, .supports = any, .launch = launch_rows },
+    { .name = "number", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "concat/concat.cl",
+      .entry = "concat_number", .supports = any, .launch = launch_numbers },
 };
 
 const calo_op calo_op_concat = {

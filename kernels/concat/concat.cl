@@ -1,18 +1,41 @@
-/* One row a work-item. Bound by memory. */
-inline void copy_row(__global const act *from, __global act *to, int count)
+/* Concatenation along channels: numbers are copied as integers, whatever their type. Bound by memory. */
+#ifndef ROWS
+#define ROWS 1
+#endif
+#if ACT == TYPE_F32
+typedef uint raw;
+#else
+typedef ushort raw;
+#endif
+
+#define CONCAT_ARGUMENTS                                                                                               \
+    __global const raw *a, ulong a_at, __global const raw *b, ulong b_at, __global raw *y, ulong y_at, int a_columns,  \
+        int b_columns, int a_stride, int b_stride, ulong rows
+
+void copy_columns(__global const raw *x, __global raw *y, int columns)
 {
     int c = 0;
-    for (; c + 16 <= count; c += 16)
-        store_act16(load_act16(from, c), to, c);
-    for (; c < count; c++)
-        to[c] = from[c];
+    for (; c + 16 <= columns; c += 16)
+        vstore16(vload16(0, x + c), 0, y + c);
+    for (; c < columns; c++)
+        y[c] = x[c];
 }
 
-__kernel void concat_row(__global const act *a, ulong a_at, __global const act *b, ulong b_at, __global act *y,
-                         ulong y_at, int a_columns, int b_columns)
+/* ROWS rows a work-item. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void concat_rows(CONCAT_ARGUMENTS)
 {
-    const ulong r = get_global_id(0);
-    y += y_at + r * (a_columns + b_columns);
-    copy_row(a + a_at + r * a_columns, y, a_columns);
-    copy_row(b + b_at + r * b_columns, y + a_columns, b_columns);
+    const ulong begin = get_global_id(0) * ROWS, end = min(begin + ROWS, rows);
+    for (ulong row = begin; row < end; row++) {
+        __global raw *to = y + y_at + row * (a_columns + b_columns);
+        copy_columns(a + a_at + row * a_stride, to, a_columns);
+        copy_columns(b + b_at + row * b_stride, to + a_columns, b_columns);
+    }
+}
+
+__kernel void concat_number(CONCAT_ARGUMENTS)
+{
+    const int c = get_global_id(0);
+    const ulong row = get_global_id(1);
+    y[y_at + row * (a_columns + b_columns) + c] =
+        c < a_columns ? a[a_at + row * a_stride + c] : b[b_at + row * b_stride + c - a_columns];
 }

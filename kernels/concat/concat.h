@@ -1,4 +1,8 @@
-/* Two tensors side by side: y[…, 0 … A) = a, y[…, A … A + B) = b. */
+/* Two tensors side by side along channels.
+
+       y[…, :A] = a,  y[…, A:] = b        a [..., A], b [..., B] → [..., A + B]
+
+   Either may be a range of columns. Numbers are copied bit by bit. */
 #ifndef CALO_CONCAT_H
 #define CALO_CONCAT_H
 
@@ -6,7 +10,6 @@
 
 extern const calo_op calo_op_concat;
 
-/* a [..., A], b [..., B] of one type and the same leading dims → [..., A + B]. */
 calo_tensor calo_concat(calo_run *run, calo_tensor a, calo_tensor b);
 
 #endif

@@ -1,26 +1,61 @@
-/* One row a work-item. A token id outside the table reads its last row instead of foreign memory. */
-__kernel void tokens_row(__global const int *ids, ulong ids_at, __global const weight *table, ulong table_at,
-                         __global const weight *positions, ulong positions_at, __global act *y, ulong y_at, int rows,
-                         int length, int width)
+/* Token and timestep embeddings. Bound by memory, and small. */
+#ifndef POSITION
+#define POSITION WEIGHT
+#endif
+
+#if POSITION == TYPE_F32
+typedef float position;
+#define load_position(p, i) ((p)[i])
+#define load_position16(p, i) vload16(0, (p) + (i))
+#elif POSITION == TYPE_F16
+typedef half position;
+#define load_position(p, i) vload_half(0, (p) + (i))
+#define load_position16(p, i) vload_half16(0, (p) + (i))
+#else
+typedef ushort position;
+#define load_position(p, i) bf16_load(p, i)
+#define load_position16(p, i) bf16_load16(p, i)
+#endif
+
+#define EMBED_ARGUMENTS                                                                                                \
+    __global const int *ids, ulong ids_at, __global const weight *table, ulong table_at,                               \
+        __global const position *positions, ulong positions_at, __global act *y, ulong y_at, int tokens, int rows,     \
+        int width
+
+/* Offsets of the row that this work-item writes, and of its two sources. */
+#define EMBED_ROW                                                                                                      \
+    const ulong row = get_global_id(1), to = y_at + row * width;                                                       \
+    const ulong from = table_at + (ulong)clamp(ids[ids_at + row], 0, rows - 1) * width;                                \
+    const ulong place = positions_at + row % tokens * width
+
+__kernel void embed_row(EMBED_ARGUMENTS)
 {
-    const ulong r = get_global_id(0);
-    const ulong token = (ulong)clamp(ids[ids_at + r], 0, rows - 1) * width, position = r % length * width;
-    for (int c = 0; c < width; c++)
-        store_act(load_weight(table, table_at + token + c) + load_weight(positions, positions_at + position + c), y,
-                  y_at + r * width + c);
+    EMBED_ROW;
+    int d = 0;
+    for (; d + 16 <= width; d += 16)
+        store_act16(load_weight16(table, from + d) + load_position16(positions, place + d), y, to + d);
+    for (; d < width; d++)
+        store_act(load_weight(table, from + d) + load_position(positions, place + d), y, to + d);
 }
 
-__kernel void timesteps_row(__global const float *t, ulong t_at, __global act *y, ulong y_at, int columns, int flip,
-                            float shift)
+__kernel void embed_number(EMBED_ARGUMENTS)
 {
-    const ulong n = get_global_id(0);
-    const int half_columns = columns / 2;
-    y += y_at + n * columns;
-    if (columns & 1)
-        store_act(0.0f, y, columns - 1);
-    for (int i = 0; i < half_columns; i++) {
-        const float angle = t[t_at + n] * exp(-9.210340371976184f * (float)i / ((float)half_columns - shift));
-        store_act(sin(angle), y, flip ? half_columns + i : i);
-        store_act(cos(angle), y, flip ? i : half_columns + i);
+    EMBED_ROW;
+    const int d = get_global_id(0);
+    store_act(load_weight(table, from + d) + load_position(positions, place + d), y, to + d);
+}
+
+/* A work-item writes one sine and its cosine; of an odd width, the last one writes the zero. */
+__kernel void embed_angle(__global const float *t, ulong t_at, __global const float *frequencies, ulong frequencies_at,
+                          __global act *y, ulong y_at, int width, int flip)
+{
+    const int i = get_global_id(0), half_width = width / 2;
+    const ulong row = get_global_id(1), to = y_at + row * width;
+    if (i == half_width) {
+        store_act(0.0f, y, to + width - 1);
+        return;
     }
+    const float angle = t[t_at + row] * frequencies[frequencies_at + i];
+    store_act(sin(angle), y, to + (flip ? half_width : 0) + i);
+    store_act(cos(angle), y, to + (flip ? 0 : half_width) + i);
 }

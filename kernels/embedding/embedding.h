@@ -1,27 +1,36 @@
-/* Looking up tokens, and turning timesteps into sinusoids.
+/* Rows of a table, and angles of a time.
 
-       tokens:    y[b,t] = table[ids[b,t]] + positions[t]
-       timesteps: y[n] = [sin(t_n ω) | cos(t_n ω)] or the halves swapped, ω_i = 10000^(−i / (half − shift)), half = D/2;
-                  an odd D ends with a 0  (diffusers' get_timestep_embedding) */
+       tokens:    y[b,t] = table[id[b,t]] + positions[t]        ids i32 [B,T], table [V,D], positions [P ≥ T, D] → [B,T,D]
+       timesteps: y[n] = [ sin(t_n f) | cos(t_n f) ],  f_i = 10000^(−i / (D/2 − shift)),  i = 0 … D/2 − 1   t f32 [N] → [N,D]
+
+   An id outside of the table reads its nearest row; callers check ids on the host. `flip` puts the cosines first, an odd
+   D ends with a zero. Source of the second: Ho et al. 2020, as diffusers' get_timestep_embedding computes it: f_i and
+   t · f_i are f32 numbers by definition, because an angle near 1000 shows the last bit of a frequency in the fifth
+   decimal of its sine. The frequencies are therefore computed on the host. */
 #ifndef CALO_EMBEDDING_H
 #define CALO_EMBEDDING_H
 
 #include "../op.h"
 
-extern const calo_op calo_op_tokens;
-extern const calo_op calo_op_timesteps;
+extern const calo_op calo_op_embed_tokens;
+extern const calo_op calo_op_embed_timesteps;
+
+typedef struct calo_tokens_args {
+    calo_type type; /* of the result */
+} calo_tokens_args;
 
 typedef struct calo_timesteps_args {
-    int columns;
-    bool flip;     /* cosines first */
+    int dim;
+    bool flip;
     double shift;
     calo_type type; /* of the result */
 } calo_timesteps_args;
 
-/* ids I32 [B, T], 0 ≤ id < V; table [V, D], positions [P ≥ T, D] as rows of one type → [B, T, D] of the run's type. */
+/* `table` and `positions` are rows of f32, f16 or bf16, each its own. The results have the run's dtype. */
 calo_tensor calo_embed_tokens(calo_run *run, calo_tensor ids, calo_tensor table, calo_tensor positions);
+calo_tensor calo_embed_timesteps(calo_run *run, calo_tensor t, int dim, bool flip_sin_to_cos, double freq_shift);
 
-/* t F32 [N] → [N, columns] of the run's type. */
-calo_tensor calo_embed_timesteps(calo_run *run, calo_tensor t, int64_t columns, bool flip, double shift);
+/* f_i of an embedding of `dim` numbers, rounded as diffusers does. */
+float calo_timestep_frequency(int i, int dim, double shift);
 
 #endif

@@ -7,10 +7,10 @@ static calo_status infer(calo_call *call, calo_fault *fault)
 {
     const calo_resample_args *args = call->args;
     const calo_tensor x = call->in[0];
-    char a[64];
-    if (x.rank != 4 || !calo_tensor_dense(x) || args->height < 1 || args->width < 1)
-        return calo_fail(fault, CALO_EUSAGE, "resample: %s cannot become %d × %d", calo_shape_text(x, a, sizeof a),
-                         args->height, args->width);
+    char shape[64];
+    if (x.rank != 4 || x.type == CALO_I32 || args->height < 1 || args->width < 1)
+        return calo_fail(fault, CALO_EUSAGE, "resample: %s %s cannot be resized to %d × %d", calo_type_name(x.type),
+                         calo_shape_text(x, shape, sizeof shape), args->height, args->width);
     call->out = calo_shape(x.type, 4, (int64_t[]){ x.dims[0], args->height, args->width, x.dims[3] });
     return CALO_OK;
 }
@@ -27,24 +27,42 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
+/* A work-item copies one pixel, or one row of pixels. */
+static void launch_pixels(calo_run *run, const calo_call *call, const calo_variant *variant, bool rows)
 {
-    const calo_tensor x = call->in[0], y = call->out;
+    const calo_tensor x = call->in[0];
+    const int64_t *from = x.dims, *to = call->out.dims;
     calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
     calo_arg_tensor(&launch, x);
-    calo_arg_tensor(&launch, y);
-    calo_arg_int(&launch, x.dims[1]);
-    calo_arg_int(&launch, x.dims[2]);
-    calo_arg_int(&launch, x.dims[3]);
-    launch.global[0] = (size_t)y.dims[2];
-    launch.global[1] = (size_t)y.dims[1];
-    launch.global[2] = (size_t)y.dims[0];
+    calo_arg_tensor(&launch, call->out);
+    for (int i = 1; i < 4; i++)
+        calo_arg_int(&launch, from[i]);
+    calo_arg_int(&launch, x.stride);
+    calo_arg_int(&launch, to[1]);
+    calo_arg_int(&launch, to[2]);
+    calo_arg_float(&launch, (float)from[1] / (float)to[1]);
+    calo_arg_float(&launch, (float)from[2] / (float)to[2]);
+    launch.global[0] = rows ? 1 : (size_t)to[2];
+    launch.global[1] = (size_t)to[1];
+    launch.global[2] = (size_t)to[0];
     calo_dispatch(run, &launch);
 }
 
+static void launch_row(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    launch_pixels(run, call, variant, true);
+}
+
+static void launch_pixel(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    launch_pixels(run, call, variant, false);
+}
+
 static const calo_variant variants[] = {
-    { .name = "pixel", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
-      .source = "resample/resample.cl", .entry = "resample_pixel", .supports = any, .launch = launch },
+    { .name = "row", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "resample/resample.cl",
+      .entry = "resample_row", .supports = any, .launch = launch_row },
+    { .name = "pixel", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "resample/resample.cl",
+      .entry = "resample_pixel", .supports = any, .launch = launch_pixel },
 };
 
 const calo_op calo_op_resample = {

@@ -1,0 +1,123 @@
+/* The op `conv2d`. */
+#include "conv2d.h"
+
+CALO_DECLARE_REFERENCE(conv2d);
+
+static const calo_epilogue no_epilogue;
+
+static int64_t extent(int64_t size, int upsample, int before, int after, int64_t kernel, int stride)
+{
+    const int64_t room = size * upsample + before + after - kernel;
+    return room < 0 ? 0 : room / stride + 1;
+}
+
+static calo_status infer(calo_call *call, calo_fault *fault)
+{
+    const calo_conv2d_args *a = call->args;
+    const calo_tensor x = call->in[CALO_SLOT_X], w = call->in[CALO_SLOT_WEIGHT];
+    char s[64], t[64];
+    if (x.rank != 4 || w.rank != 4 || w.layout != CALO_PANELS || x.dims[3] != w.dims[3] || !calo_tensor_dense(x) ||
+        a->stride < 1 || a->upsample < 1 || a->upsample > 2)
+        return calo_fail(fault, CALO_EUSAGE, "conv2d: x %s does not fit weight %s (stride %d, upsample %d)",
+                         calo_shape_text(x, s, sizeof s), calo_shape_text(w, t, sizeof t), a->stride, a->upsample);
+    const int64_t height = extent(x.dims[1], a->upsample, a->pad_top, a->pad_bottom, w.dims[1], a->stride);
+    const int64_t width = extent(x.dims[2], a->upsample, a->pad_left, a->pad_right, w.dims[2], a->stride);
+    if (height < 1 || width < 1)
+        return calo_fail(fault, CALO_EUSAGE, "conv2d: x %s is smaller than the kernel %s",
+                         calo_shape_text(x, s, sizeof s), calo_shape_text(w, t, sizeof t));
+    call->out = calo_shape(x.type, 4, (int64_t[]){ x.dims[0], height, width, w.dims[0] });
+    return calo_check_epilogue("conv2d", call, w.dims[0], fault);
+}
+
+static calo_cost cost(const calo_call *call)
+{
+    const calo_tensor w = call->in[CALO_SLOT_WEIGHT];
+    const double residual = calo_present(call->in[CALO_SLOT_RESIDUAL]) ? (double)calo_tensor_bytes(call->out) : 0;
+    return (calo_cost){ 2.0 * (double)calo_tensor_rows(call->out) * (double)calo_tensor_count(w),
+                        (double)calo_tensor_bytes(call->in[CALO_SLOT_X]) + (double)calo_tensor_bytes(w) +
+                            (double)calo_tensor_bytes(call->out) + residual };
+}
+
+static bool any(const calo_call *call, const calo_device_info *info)
+{
+    (void)call;
+    (void)info;
+    return true;
+}
+
+static calo_launch begin(const calo_call *call, const calo_variant *variant, calo_tensor zeros)
+{
+    const calo_conv2d_args *a = call->args;
+    const calo_tensor x = call->in[CALO_SLOT_X], w = call->in[CALO_SLOT_WEIGHT], y = call->out;
+    calo_launch launch = calo_launch_begin(variant, call, x, w);
+    calo_define(&launch, "KH", (int)w.dims[1]);
+    calo_define(&launch, "KW", (int)w.dims[2]);
+    calo_define(&launch, "STRIDE", a->stride);
+    calo_define(&launch, "UPSAMPLE", a->upsample);
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, w);
+    calo_arg_tensor(&launch, zeros);
+    calo_arg_int(&launch, x.dims[1]);
+    calo_arg_int(&launch, x.dims[2]);
+    calo_arg_int(&launch, x.dims[3]);
+    calo_arg_int(&launch, y.dims[1]);
+    calo_arg_int(&launch, y.dims[2]);
+    calo_arg_int(&launch, y.dims[3]);
+    calo_arg_int(&launch, a->pad_top);
+    calo_arg_int(&launch, a->pad_left);
+    calo_arg_int(&launch, calo_tensor_rows(y));
+    calo_arg_epilogue(&launch, call, a->activation);
+    return launch;
+}
+
+/* A row of zeros stands for every pixel outside the image, so the inner loop has no test. */
+static calo_tensor zero_row(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X];
+    calo_tensor zeros = calo_scratch(run, x.type, x.dims[3]);
+    calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    launch.source = "conv2d/zeros.cl";
+    launch.entry = "zeros";
+    calo_arg_tensor(&launch, zeros);
+    launch.global[0] = (size_t)x.dims[3];
+    calo_dispatch(run, &launch);
+    return zeros;
+}
+
+/* Dimension 0 runs over tiles of PIXELS output pixels, so that neighbouring work-items share a panel of the weight. */
+static void launch_tile(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant, zero_row(run, call, variant));
+    launch.global[0] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), call->tuning[0]);
+    launch.global[1] = (size_t)calo_ceil_div(call->out.dims[3], CALO_PANEL);
+    calo_dispatch(run, &launch);
+}
+
+static const calo_variant variants[] = {
+    { .name = "tile", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "conv2d/conv2d.cl",
+      .entry = "conv2d_tile", .tunables = { { "PIXELS", { 8, 12, 4 } } }, .supports = any, .launch = launch_tile },
+    { .name = "pixel", .backend = CALO_OPENCL, .source = "conv2d/conv2d.cl", .entry = "conv2d_tile",
+      .tunables = { { "PIXELS", { 1 } } }, .supports = any, .launch = launch_tile },
+};
+
+const calo_op calo_op_conv2d = {
+    .name = "conv2d",
+    .infer = infer,
+    .cost = cost,
+    .reference = calo_conv2d_double,
+    .naive = calo_conv2d_float,
+    .variants = variants,
+    .variant_count = sizeof variants / sizeof *variants,
+};
+
+calo_tensor calo_conv2d(calo_run *run, calo_tensor x, const calo_conv2d_weights *w, const calo_epilogue *epilogue)
+{
+    const calo_epilogue *e = epilogue ? epilogue : &no_epilogue;
+    const calo_conv2d_args args = { .stride = w->stride, .pad_top = w->pad_top, .pad_left = w->pad_left,
+                                    .pad_bottom = w->pad_bottom, .pad_right = w->pad_right,
+                                    .upsample = w->upsample, .activation = e->activation };
+    calo_call call = { .op = &calo_op_conv2d,
+                       .in = { x, w->weight, w->bias, e->channel_bias, e->residual },
+                       .args = &args };
+    return calo_perform(run, &call);
+}

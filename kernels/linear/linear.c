@@ -1,0 +1,135 @@
+/* The op `linear`. */
+#include "linear.h"
+
+CALO_DECLARE_REFERENCE(linear);
+
+static const calo_epilogue no_epilogue;
+
+/* ---- what matrix-like ops share --------------------------------------------------------------------------------- */
+
+calo_status calo_check_epilogue(const char *name, const calo_call *call, int64_t outputs, calo_fault *fault)
+{
+    const calo_tensor bias = call->in[CALO_SLOT_BIAS], channel = call->in[CALO_SLOT_CHANNEL_BIAS];
+    const calo_tensor residual = call->in[CALO_SLOT_RESIDUAL], y = call->out;
+    char a[64], b[64];
+    if (calo_present(bias) && (bias.type != CALO_F32 || calo_tensor_count(bias) != outputs))
+        return calo_fail(fault, CALO_EUSAGE, "%s: bias %s does not fit %lld outputs", name,
+                         calo_shape_text(bias, a, sizeof a), (long long)outputs);
+    if (calo_present(channel) &&
+        (channel.type != CALO_F32 || channel.rank != 2 || channel.dims[1] != calo_tensor_columns(y) ||
+         !calo_tensor_dense(channel) || (channel.dims[0] != 1 && channel.dims[0] != y.dims[0])))
+        return calo_fail(fault, CALO_EUSAGE, "%s: channel bias %s does not fit the output %s", name,
+                         calo_shape_text(channel, a, sizeof a), calo_shape_text(y, b, sizeof b));
+    if (calo_present(residual) && (residual.type != y.type || !calo_tensor_dense(residual) ||
+                                   calo_tensor_count(residual) != calo_tensor_count(y)))
+        return calo_fail(fault, CALO_EUSAGE, "%s: residual %s does not fit the output %s", name,
+                         calo_shape_text(residual, a, sizeof a), calo_shape_text(y, b, sizeof b));
+    return CALO_OK;
+}
+
+void calo_arg_epilogue(calo_launch *launch, const calo_call *call, calo_activation activation)
+{
+    const calo_tensor channel = call->in[CALO_SLOT_CHANNEL_BIAS];
+    const int64_t rows = calo_tensor_rows(call->out);
+    calo_define(launch, "ACTIVATION", activation);
+    calo_define(launch, "BIAS", calo_present(call->in[CALO_SLOT_BIAS]));
+    calo_define(launch, "CHANNEL_BIAS", calo_present(channel));
+    calo_define(launch, "RESIDUAL", calo_present(call->in[CALO_SLOT_RESIDUAL]));
+    calo_arg_tensor(launch, call->in[CALO_SLOT_BIAS]);
+    calo_arg_tensor(launch, channel);
+    calo_arg_tensor(launch, call->in[CALO_SLOT_RESIDUAL]);
+    calo_arg_tensor(launch, call->out);
+    calo_arg_int(launch, calo_present(channel) ? rows / channel.dims[0] : rows);
+}
+
+/* ---- linear ----------------------------------------------------------------------------------------------------- */
+
+static bool gated(const calo_call *call)
+{
+    return call->in[CALO_SLOT_WEIGHT].layout == CALO_PANELS_GATED;
+}
+
+static calo_status infer(calo_call *call, calo_fault *fault)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X], weight = call->in[CALO_SLOT_WEIGHT];
+    char a[64], b[64];
+    if (weight.rank != 2 || weight.layout == CALO_ROWS || calo_tensor_columns(x) != weight.dims[1] || x.rank < 2 ||
+        (gated(call) && weight.dims[0] % 2))
+        return calo_fail(fault, CALO_EUSAGE, "linear: x %s does not fit weight %s", calo_shape_text(x, a, sizeof a),
+                         calo_shape_text(weight, b, sizeof b));
+    call->out = calo_shape(x.type, x.rank, x.dims);
+    call->out.dims[x.rank - 1] = call->out.stride = gated(call) ? weight.dims[0] / 2 : weight.dims[0];
+    return calo_check_epilogue("linear", call, weight.dims[0], fault);
+}
+
+static calo_cost cost(const calo_call *call)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X], weight = call->in[CALO_SLOT_WEIGHT];
+    const double residual = calo_present(call->in[CALO_SLOT_RESIDUAL]) ? (double)calo_tensor_bytes(call->out) : 0;
+    return (calo_cost){ 2.0 * (double)calo_tensor_rows(x) * (double)calo_tensor_count(weight),
+                        (double)calo_tensor_bytes(x) + (double)calo_tensor_bytes(weight) +
+                            (double)calo_tensor_bytes(call->out) + residual };
+}
+
+static bool any(const calo_call *call, const calo_device_info *info)
+{
+    (void)call;
+    (void)info;
+    return true;
+}
+
+static int64_t panels(const calo_call *call)
+{
+    const int64_t outputs = calo_tensor_columns(call->out);
+    return gated(call) ? calo_ceil_div(outputs, CALO_PANEL / 2) : calo_ceil_div(outputs, CALO_PANEL);
+}
+
+static calo_launch begin(const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X], weight = call->in[CALO_SLOT_WEIGHT];
+    calo_launch launch = calo_launch_begin(variant, call, x, weight);
+    calo_define(&launch, "GATED", gated(call));
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, weight);
+    calo_arg_int(&launch, calo_tensor_rows(x));
+    calo_arg_int(&launch, calo_tensor_columns(call->out));
+    calo_arg_int(&launch, weight.dims[1]);
+    calo_arg_int(&launch, x.stride);
+    calo_arg_epilogue(&launch, call, *(const calo_activation *)call->args);
+    return launch;
+}
+
+/* Dimension 0 runs over tiles of ROWS rows, so that neighbouring work-items share a panel of the weight. */
+static void launch_tile(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant);
+    launch.global[0] = (size_t)calo_ceil_div(calo_tensor_rows(call->in[CALO_SLOT_X]), call->tuning[0]);
+    launch.global[1] = (size_t)panels(call);
+    calo_dispatch(run, &launch);
+}
+
+static const calo_variant variants[] = {
+    { .name = "tile", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "linear/linear.cl",
+      .entry = "linear_tile", .tunables = { { "ROWS", { 12, 8, 4 } } }, .supports = any, .launch = launch_tile },
+    { .name = "row", .backend = CALO_OPENCL, .source = "linear/linear.cl", .entry = "linear_row",
+      .tunables = { { "ROWS", { 1 } } }, .supports = any, .launch = launch_tile },
+};
+
+const calo_op calo_op_linear = {
+    .name = "linear",
+    .infer = infer,
+    .cost = cost,
+    .reference = calo_linear_double,
+    .naive = calo_linear_float,
+    .variants = variants,
+    .variant_count = sizeof variants / sizeof *variants,
+};
+
+calo_tensor calo_linear(calo_run *run, calo_tensor x, const calo_linear_weights *w, const calo_epilogue *epilogue)
+{
+    const calo_epilogue *e = epilogue ? epilogue : &no_epilogue;
+    calo_call call = { .op = &calo_op_linear,
+                       .in = { x, w->weight, w->bias, e->channel_bias, e->residual },
+                       .args = &e->activation };
+    return calo_perform(run, &call);
+}

@@ -1,0 +1,80 @@
+/* y = epilogue(x · Wᵀ). W lies in panels [N/32][K][32] (engine/tensor.h), x and y in rows.
+
+   linear_tile, for CPUs: a work-item makes ROWS rows × 32 columns in ROWS × 2 float16 registers. Per k it loads one line
+   of the panel (two vectors) and broadcasts ROWS numbers of x: 12 × 2 multiply-adds for 14 loads. Nothing is shared, so
+   there is no local memory and no barrier. Tiles of the same panel follow each other and find it in L2; the panel is
+   read once from memory. A tile's missing rows repeat the last one and are not stored, so a row's sum does not depend
+   on where its tile begins. */
+#ifndef GATED
+#define GATED 0
+#endif
+
+#define LINEAR_ARGUMENTS                                                                                               \
+    __global const act *x, ulong x_at, __global const weight *w, ulong w_at, int rows, int columns, int inputs,        \
+        int stride, __global const float *bias, ulong bias_at, __global const float *channel, ulong channel_at,        \
+        __global const act *residual, ulong residual_at, __global act *y, ulong y_at, int rows_per_channel
+
+/* The 32 sums of one row: columns n … n+31, or 16 gated ones. */
+inline void finish_row(float16 a, float16 b, __global const float *bias, __global const float *channel,
+                       __global const act *residual, __global act *y, int row, int panel, int columns,
+                       int rows_per_channel)
+{
+    const ulong at = (ulong)row * columns;
+    channel += (ulong)(row / rows_per_channel) * columns;
+#if GATED
+    /* The gates have used the bias up; what is left of the epilogue is the residual. */
+    const int n = panel * 16;
+    float part[16];
+    vstore16(gated16(a, b, bias, n, columns), 0, part);
+    for (int i = 0; i < 16 && n + i < columns; i++)
+        store_act(part[i] + (RESIDUAL ? load_act(residual, at + n + i) : 0.0f), y, at + n + i);
+#else
+    const int n = panel * 32;
+    finish16(a, bias, channel, residual, y, at, n, columns);
+    if (n + 16 < columns)
+        finish16(b, bias, channel, residual, y, at, n + 16, columns);
+#endif
+}
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_tile(LINEAR_ARGUMENTS)
+{
+    const int row = (int)get_global_id(0) * ROWS, panel = (int)get_global_id(1);
+    __global const act *from[ROWS];
+    float16 a[ROWS], b[ROWS];
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        from[r] = x + x_at + (ulong)min(row + r, rows - 1) * stride;
+        a[r] = b[r] = (float16)(0);
+    }
+    w += w_at + (ulong)panel * inputs * 32;
+    for (int k = 0; k < inputs; k++) {
+        const float16 w0 = load_weight16(w, (ulong)k * 32), w1 = load_weight16(w, (ulong)k * 32 + 16);
+#pragma unroll
+        for (int r = 0; r < ROWS; r++) {
+            const float16 v = (float16)(load_act(from[r], k));
+            a[r] = a[r] + v * w0;
+            b[r] = b[r] + v * w1;
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+        if (row + r < rows)
+            finish_row(a[r], b[r], bias + bias_at, channel + channel_at, residual + residual_at, y + y_at, row + r,
+                       panel, columns, rows_per_channel);
+}
+
+/* One row of one panel a work-item: the plainest kernel. */
+__kernel void linear_row(LINEAR_ARGUMENTS)
+{
+    const int row = (int)get_global_id(0), panel = (int)get_global_id(1);
+    float16 a = (float16)(0), b = (float16)(0);
+    x += x_at + (ulong)row * stride;
+    w += w_at + (ulong)panel * inputs * 32;
+    for (int k = 0; k < inputs; k++) {
+        const float v = load_act(x, k);
+        a += v * load_weight16(w, (ulong)k * 32);
+        b += v * load_weight16(w, (ulong)k * 32 + 16);
+    }
+    finish_row(a, b, bias + bias_at, channel + channel_at, residual + residual_at, y + y_at, row, panel, columns,
+               rows_per_channel);
+}
