@@ -1,15 +1,16 @@
 /* Activations in float, for every kernel. ACTIVATION takes the values of kernels/epilogue.h.
 
    exp: x = n ln 2 + r, |r| ≤ ln 2 / 2, a degree-7 polynomial for e^r (error below 1 ulp), 2^n by exponent bits; results
-   below 2^-126 become 0. erf: the standard library's scalar function is slow on wide vectors, so two polynomials are
-   used: x·P(x²) for |x| < 1 (the Taylor series), 1 − e^(−x²)·R(1/(1 + x/2)) beyond (Numerical Recipes' erfc fit,
-   relative error 1.2e-7). */
+   below 2^-126 become 2^-126.
+   normal: Φ(x) = (1 + erf(x/√2)) / 2, as the library's erf is slow on wide vectors. |x| < 1.5: 1/2 + x·P(x²). Beyond,
+   the tail t·R(t)·e^(−x²/2)/2 with t = 1/(1 + |x|/2), which keeps its digits where 1 + erf would cancel; e^(−x²/2) is
+   corrected by what x²/2 lost to rounding. Both fits are kernels/activation/fit.py's, relative error 3e-8. */
 #ifndef ACTIVATION
 #define ACTIVATION 0
 #endif
 
 #define DEFINE_MATH(N)                                                                                                 \
-    inline float##N fast_exp##N(float##N x)                                                                            \
+    static inline float##N fast_exp##N(float##N x)                                                                     \
     {                                                                                                                  \
         x = clamp(x, (float##N)(-87.3365f), (float##N)(88.3762f));                                                     \
         const float##N n = rint(x * 1.44269504088896341f);                                                             \
@@ -25,44 +26,40 @@
         p = fma(p, r, (float##N)(1.0f));                                                                               \
         return p * as_float##N((convert_int##N(n) + 127) << 23);                                                       \
     }                                                                                                                  \
-    inline float##N sigmoid##N(float##N x)                                                                             \
+    static inline float##N sigmoid##N(float##N x)                                                                      \
     {                                                                                                                  \
         return 1.0f / (1.0f + fast_exp##N(-x));                                                                        \
     }                                                                                                                  \
-    inline float##N fast_erf##N(float##N x)                                                                            \
+    static inline float##N normal##N(float##N x)                                                                       \
     {                                                                                                                  \
-        const float##N a = fabs(x), s = x * x;                                                                         \
-        float##N p = (float##N)(-1.229055530e-09f);                                                                    \
-        p = fma(p, s, (float##N)(1.480719282e-08f));                                                                   \
-        p = fma(p, s, (float##N)(-1.636584469e-07f));                                                                  \
-        p = fma(p, s, (float##N)(1.646211437e-06f));                                                                   \
-        p = fma(p, s, (float##N)(-1.492565036e-05f));                                                                  \
-        p = fma(p, s, (float##N)(1.205533298e-04f));                                                                   \
-        p = fma(p, s, (float##N)(-8.548327023e-04f));                                                                  \
-        p = fma(p, s, (float##N)(5.223977625e-03f));                                                                   \
-        p = fma(p, s, (float##N)(-2.686617065e-02f));                                                                  \
-        p = fma(p, s, (float##N)(1.128379167e-01f));                                                                   \
-        p = fma(p, s, (float##N)(-3.761263890e-01f));                                                                  \
-        p = fma(p, s, (float##N)(1.128379167e+00f));                                                                   \
-        const float##N t = 1.0f / fma(a, (float##N)(0.5f), (float##N)(1.0f));                                          \
-        float##N q = (float##N)(0.17087277f);                                                                          \
-        q = fma(q, t, (float##N)(-0.82215223f));                                                                       \
-        q = fma(q, t, (float##N)(1.48851587f));                                                                        \
-        q = fma(q, t, (float##N)(-1.13520398f));                                                                       \
-        q = fma(q, t, (float##N)(0.27886807f));                                                                        \
-        q = fma(q, t, (float##N)(-0.18628806f));                                                                       \
-        q = fma(q, t, (float##N)(0.09678418f));                                                                        \
-        q = fma(q, t, (float##N)(0.37409196f));                                                                        \
-        q = fma(q, t, (float##N)(1.00002368f));                                                                        \
-        q = fma(q, t, (float##N)(-1.26551223f));                                                                       \
-        const float##N far = 1.0f - t * fast_exp##N(q - s);                                                            \
-        return select(copysign(far, x), x * p, isless(a, (float##N)(1.0f)));                                           \
+        const float##N s = x * x, h = 0.5f * x, e = h * x;                                                             \
+        float##N p = (float##N)(-2.53147086e-08f);                                                                     \
+        p = fma(p, s, (float##N)(6.12769327e-07f));                                                                    \
+        p = fma(p, s, (float##N)(-9.34772379e-06f));                                                                   \
+        p = fma(p, s, (float##N)(0.000115334973f));                                                                    \
+        p = fma(p, s, (float##N)(-0.0011872719f));                                                                     \
+        p = fma(p, s, (float##N)(0.0099735409f));                                                                      \
+        p = fma(p, s, (float##N)(-0.066490382f));                                                                      \
+        p = fma(p, s, (float##N)(0.398942292f));                                                                       \
+        const float##N t = 1.0f / (1.0f + fabs(h));                                                                    \
+        float##N r = (float##N)(-0.300122768f);                                                                        \
+        r = fma(r, t, (float##N)(0.859574497f));                                                                       \
+        r = fma(r, t, (float##N)(-0.797141314f));                                                                      \
+        r = fma(r, t, (float##N)(0.0747089684f));                                                                      \
+        r = fma(r, t, (float##N)(0.0573264845f));                                                                      \
+        r = fma(r, t, (float##N)(0.3046709f));                                                                         \
+        r = fma(r, t, (float##N)(0.398550928f));                                                                       \
+        r = fma(r, t, (float##N)(0.398954213f));                                                                       \
+        float##N tail = 0.5f * t * r * fast_exp##N(-e);                                                                \
+        tail = fma(tail, fma(-h, x, e), tail);                                                                         \
+        const float##N far = select(tail, 1.0f - tail, isgreater(x, (float##N)(0.0f)));                                \
+        return select(far, fma(x, p, (float##N)(0.5f)), isless(fabs(x), (float##N)(1.5f)));                            \
     }                                                                                                                  \
-    inline float##N gelu##N(float##N x)                                                                                \
+    static inline float##N gelu##N(float##N x)                                                                         \
     {                                                                                                                  \
-        return 0.5f * x * (1.0f + fast_erf##N(x * 0.70710678118654752f));                                              \
+        return x * normal##N(x);                                                                                       \
     }                                                                                                                  \
-    inline float##N apply_activation##N(float##N x)                                                                    \
+    static inline float##N apply_activation##N(float##N x)                                                             \
     {                                                                                                                  \
         if (ACTIVATION == 1)                                                                                           \
             return x * sigmoid##N(x);                                                                                  \

@@ -6,8 +6,8 @@ CALO_DECLARE_REFERENCE(activation);
 static calo_status infer(calo_call *call, calo_fault *fault)
 {
     const calo_tensor x = call->in[0];
-    if (!calo_tensor_dense(x))
-        return calo_fail(fault, CALO_EUSAGE, "activation: the input's rows are not dense");
+    if (x.type == CALO_I32 || !calo_tensor_dense(x))
+        return calo_fail(fault, CALO_EUSAGE, "activation: the input is not a dense tensor of floating-point numbers");
     call->out = calo_shape(x.type, x.rank, x.dims);
     return CALO_OK;
 }

@@ -1,8 +1,6 @@
 /* The ops `combine` and `blend`. */
 #include "elementwise.h"
 
-#include <string.h>
-
 CALO_DECLARE_REFERENCE(combine);
 CALO_DECLARE_REFERENCE(blend);
 
@@ -20,6 +18,10 @@ static calo_status infer_combine(calo_call *call, calo_fault *fault)
     const calo_combine_args *args = call->args;
     const calo_tensor x = call->in[0];
     char a[64], b[64];
+    if (args->count < 1 || args->count > CALO_MAX_INPUTS)
+        return calo_fail(fault, CALO_EUSAGE, "combine: %d inputs, not 1 to %d", args->count, CALO_MAX_INPUTS);
+    if (x.type == CALO_I32 || args->type == CALO_I32)
+        return calo_fail(fault, CALO_EUSAGE, "combine: integers cannot be combined");
     for (int i = 0; i < args->count; i++) {
         const calo_tensor other = call->in[i];
         if (!calo_same_shape(x, other) || other.type != x.type || !calo_tensor_dense(other))
@@ -78,24 +80,30 @@ const calo_op calo_op_combine = {
 static calo_tensor combine(calo_run *run, calo_tensor target, const calo_tensor *in, const calo_combine_args *args)
 {
     calo_call call = { .op = &calo_op_combine, .out = target, .args = args };
-    for (int i = 0; i < args->count; i++)
+    for (int i = 0; i < args->count && i < CALO_MAX_INPUTS; i++)
         call.in[i] = in[i];
     return calo_perform(run, &call);
+}
+
+static calo_combine_args sum_of(const double *coefficients, int count, double clamp, calo_type type)
+{
+    calo_combine_args args = { .count = count, .clamp = clamp, .type = type };
+    for (int i = 0; i < count && i < CALO_MAX_INPUTS; i++)
+        args.coefficients[i] = coefficients[i];
+    return args;
 }
 
 calo_tensor calo_combine(calo_run *run, const calo_tensor *in, const double *coefficients, int count, double clamp,
                          calo_type type)
 {
-    calo_combine_args args = { .count = count, .clamp = clamp, .type = type };
-    memcpy(args.coefficients, coefficients, (size_t)count * sizeof *coefficients);
+    const calo_combine_args args = sum_of(coefficients, count, clamp, type);
     return combine(run, (calo_tensor){ 0 }, in, &args);
 }
 
 void calo_combine_into(calo_run *run, calo_tensor target, const calo_tensor *in, const double *coefficients, int count,
                        double clamp)
 {
-    calo_combine_args args = { .count = count, .clamp = clamp, .type = target.type };
-    memcpy(args.coefficients, coefficients, (size_t)count * sizeof *coefficients);
+    const calo_combine_args args = sum_of(coefficients, count, clamp, target.type);
     combine(run, target, in, &args);
 }
 
@@ -130,9 +138,12 @@ static calo_status infer_blend(calo_call *call, calo_fault *fault)
 {
     const calo_tensor a = call->in[0], b = call->in[1], mask = call->in[2];
     char x[64], y[64], z[64];
-    if (!calo_same_shape(a, b) || a.type != b.type || a.type != mask.type || mask.rank != a.rank ||
-        calo_tensor_columns(mask) != 1 || calo_tensor_rows(a) % calo_tensor_rows(mask) || !calo_tensor_dense(a) ||
-        !calo_tensor_dense(b))
+    bool fits = calo_same_shape(a, b) && a.type == b.type && a.type == mask.type && a.type != CALO_I32 &&
+                mask.rank == a.rank && a.rank >= 2 && calo_tensor_columns(mask) == 1 && calo_tensor_dense(a) &&
+                calo_tensor_dense(b) && calo_tensor_dense(mask) && (mask.dims[0] == 1 || mask.dims[0] == a.dims[0]);
+    for (int i = 1; fits && i + 1 < a.rank; i++)
+        fits = mask.dims[i] == a.dims[i];
+    if (!fits)
         return calo_fail(fault, CALO_EUSAGE, "blend: %s and %s cannot be blended by a mask %s",
                          calo_shape_text(a, x, sizeof x), calo_shape_text(b, y, sizeof y),
                          calo_shape_text(mask, z, sizeof z));

@@ -34,7 +34,7 @@ static bool fits_tree(const calo_call *call, const calo_device_info *info)
     return info->max_work_group >= GROUP && info->local_memory >= GROUP * 3 * 4;
 }
 
-/* The second launch's entry is the first one's with "_sum" in place of "_part". */
+/* Parts by groups of `group` work-items, and one group that sums them. */
 static void reduce(calo_run *run, const calo_call *call, const calo_variant *variant, int64_t parts, size_t group,
                    const char *sum_entry)
 {
