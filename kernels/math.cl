@@ -12,6 +12,7 @@
 #define DEFINE_MATH(N)                                                                                                 \
     static inline float##N fast_exp##N(float##N x)                                                                     \
     {                                                                                                                  \
+        const float##N given = x;                                                                                      \
         x = clamp(x, (float##N)(-87.3365f), (float##N)(88.3762f));                                                     \
         const float##N n = rint(x * 1.44269504088896341f);                                                             \
         float##N r = fma(n, (float##N)(-0.693145751953125f), x);                                                       \
@@ -24,7 +25,8 @@
         p = fma(p, r, (float##N)(0.5f));                                                                               \
         p = fma(p, r, (float##N)(1.0f));                                                                               \
         p = fma(p, r, (float##N)(1.0f));                                                                               \
-        return p * as_float##N((convert_int##N(n) + 127) << 23);                                                       \
+        p *= as_float##N((convert_int##N(n) + 127) << 23);                                                             \
+        return select(p, given, isnotequal(given, given)); /* clamp would swallow a NaN */                             \
     }                                                                                                                  \
     static inline float##N sigmoid##N(float##N x)                                                                      \
     {                                                                                                                  \

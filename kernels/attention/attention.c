@@ -1,0 +1,142 @@
+/* The op `attention`. */
+#include "attention.h"
+
+#include <math.h>
+
+CALO_DECLARE_REFERENCE(attention);
+
+double calo_attention_scale(const calo_attention_args *args, int64_t d)
+{
+    return args->scale > 0 ? args->scale : 1 / sqrt((double)d);
+}
+
+static int64_t head_dim(const calo_call *call)
+{
+    return call->in[0].dims[2] / ((const calo_attention_args *)call->args)->heads;
+}
+
+static calo_status infer(calo_call *call, calo_fault *fault)
+{
+    const calo_attention_args *args = call->args;
+    const calo_tensor q = call->in[0], k = call->in[1], v = call->in[2];
+    char a[64], b[64], c[64];
+    if (q.rank != 3 || k.rank != 3 || !calo_same_shape(k, v) || q.dims[2] != k.dims[2] || q.type != k.type ||
+        q.type != v.type || args->heads < 1 || q.dims[2] % args->heads || (k.dims[0] != 1 && k.dims[0] != q.dims[0]) ||
+        q.dims[2] / args->heads > CALO_MAX_HEAD_DIM)
+        return calo_fail(fault, CALO_EUSAGE, "attention: q %s, k %s, v %s do not fit %d heads of at most %d",
+                         calo_shape_text(q, a, sizeof a), calo_shape_text(k, b, sizeof b),
+                         calo_shape_text(v, c, sizeof c), args->heads, CALO_MAX_HEAD_DIM);
+    call->out = calo_shape(q.type, 3, q.dims);
+    return CALO_OK;
+}
+
+static calo_cost cost(const calo_call *call)
+{
+    const calo_attention_args *args = call->args;
+    const double half = args->causal ? 0.5 : 1;
+    return (calo_cost){ 4.0 * half * (double)calo_tensor_count(call->in[0]) * (double)call->in[1].dims[1],
+                        (double)calo_tensor_bytes(call->in[0]) + (double)calo_tensor_bytes(call->in[1]) +
+                            (double)calo_tensor_bytes(call->in[2]) + (double)calo_tensor_bytes(call->out) };
+}
+
+static bool any(const calo_call *call, const calo_device_info *info)
+{
+    (void)call;
+    (void)info;
+    return true;
+}
+
+static void define_shape(calo_launch *launch, const calo_call *call)
+{
+    const calo_attention_args *args = call->args;
+    calo_define(launch, "D", (int)head_dim(call));
+    calo_define(launch, "CAUSAL", args->causal);
+}
+
+static void arg_common(calo_launch *launch, const calo_call *call)
+{
+    const calo_attention_args *args = call->args;
+    calo_arg_int(launch, call->in[0].dims[1]);
+    calo_arg_int(launch, call->in[1].dims[1]);
+    calo_arg_int(launch, args->heads);
+    calo_arg_int(launch, call->in[0].stride);
+    calo_arg_int(launch, call->in[1].dims[0] > 1);
+    calo_arg_float(launch, calo_attention_scale(args, head_dim(call)));
+}
+
+/* Keys and values are packed once as floats, by head: [⌈S/32⌉·2][d][16] and [⌈d/16⌉][S][16]. */
+static void launch_block(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_attention_args *args = call->args;
+    const calo_tensor q = call->in[0], k = call->in[1], v = call->in[2];
+    const int64_t d = head_dim(call), keys = k.dims[1], heads = k.dims[0] * args->heads;
+    const int64_t key_blocks = calo_ceil_div(keys, 32), value_blocks = calo_ceil_div(d, 16);
+    calo_tensor k_packed = calo_scratch(run, CALO_F32, heads * key_blocks * 32 * d);
+    calo_tensor v_packed = calo_scratch(run, CALO_F32, heads * value_blocks * 16 * keys);
+
+    calo_launch pack = calo_launch_begin(variant, call, q, (calo_tensor){ 0 });
+    define_shape(&pack, call);
+    pack.entry = "attention_pack";
+    calo_arg_tensor(&pack, k);
+    calo_arg_tensor(&pack, v);
+    calo_arg_tensor(&pack, k_packed);
+    calo_arg_tensor(&pack, v_packed);
+    calo_arg_int(&pack, keys);
+    calo_arg_int(&pack, args->heads);
+    calo_arg_int(&pack, k.stride);
+    calo_arg_int(&pack, v.stride);
+    pack.global[0] = (size_t)key_blocks;
+    pack.global[1] = (size_t)heads;
+    calo_dispatch(run, &pack);
+
+    calo_launch launch = calo_launch_begin(variant, call, q, (calo_tensor){ 0 });
+    define_shape(&launch, call);
+    calo_arg_tensor(&launch, q);
+    calo_arg_tensor(&launch, k_packed);
+    calo_arg_tensor(&launch, v_packed);
+    calo_arg_tensor(&launch, call->out);
+    arg_common(&launch, call);
+    launch.global[0] = (size_t)calo_ceil_div(q.dims[1], call->tuning[0]);
+    launch.global[1] = (size_t)(q.dims[0] * args->heads);
+    calo_dispatch(run, &launch);
+}
+
+static void launch_query(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_attention_args *args = call->args;
+    calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
+    define_shape(&launch, call);
+    for (int i = 0; i < 3; i++)
+        calo_arg_tensor(&launch, call->in[i]);
+    calo_arg_tensor(&launch, call->out);
+    arg_common(&launch, call);
+    calo_arg_int(&launch, call->in[1].stride);
+    calo_arg_int(&launch, call->in[2].stride);
+    launch.global[0] = (size_t)call->in[0].dims[1];
+    launch.global[1] = (size_t)(call->in[0].dims[0] * args->heads);
+    calo_dispatch(run, &launch);
+}
+
+static const calo_variant variants[] = {
+    { .name = "block", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "attention/attention.cl",
+      .entry = "attention_block", .tunables = { { "QUERIES", { 12, 8, 4 } }, { "KEYS", { 128, 256, 64 } } },
+      .supports = any, .launch = launch_block },
+    { .name = "query", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cl",
+      .entry = "attention_query", .supports = any, .launch = launch_query },
+};
+
+const calo_op calo_op_attention = {
+    .name = "attention",
+    .infer = infer,
+    .cost = cost,
+    .reference = calo_attention_double,
+    .naive = calo_attention_float,
+    .variants = variants,
+    .variant_count = sizeof variants / sizeof *variants,
+};
+
+calo_tensor calo_attention(calo_run *run, calo_tensor q, calo_tensor k, calo_tensor v, const calo_attention_args *args)
+{
+    calo_call call = { .op = &calo_op_attention, .in = { q, k, v }, .args = args };
+    return calo_perform(run, &call);
+}

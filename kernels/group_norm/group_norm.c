@@ -1,0 +1,108 @@
+/* The op `group_norm`: statistics by chunks of pixels, their combination by group, then one multiply-add a number. */
+#include "group_norm.h"
+
+CALO_DECLARE_REFERENCE(group_norm);
+
+static calo_status infer(calo_call *call, calo_fault *fault)
+{
+    const calo_group_norm_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    const int64_t width = calo_tensor_columns(x);
+    char a[64], b[64];
+    if (x.rank < 2 || args->groups < 1 || width % args->groups || !calo_tensor_dense(x))
+        return calo_fail(fault, CALO_EUSAGE, "group_norm: %s cannot be cut into %d groups",
+                         calo_shape_text(x, a, sizeof a), args->groups);
+    for (int i = 1; i < 3; i++)
+        if (call->in[i].type != CALO_F32 || calo_tensor_count(call->in[i]) != width)
+            return calo_fail(fault, CALO_EUSAGE, "group_norm: gain or shift %s does not fit %s",
+                             calo_shape_text(call->in[i], a, sizeof a), calo_shape_text(x, b, sizeof b));
+    call->out = calo_shape(x.type, x.rank, x.dims);
+    return CALO_OK;
+}
+
+static calo_cost cost(const calo_call *call)
+{
+    return (calo_cost){ 10.0 * (double)calo_tensor_count(call->out), 2.0 * (double)calo_tensor_bytes(call->out) };
+}
+
+static bool any(const calo_call *call, const calo_device_info *info)
+{
+    (void)call;
+    (void)info;
+    return true;
+}
+
+/* Chunks hold about ELEMENTS numbers: small enough for a cache, so that the second look at them is cheap. They depend
+ * on one image's shape only, not on the batch. */
+static void launch_chunks(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_group_norm_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    const int64_t batch = x.dims[0], width = calo_tensor_columns(x), pixels = calo_tensor_rows(x) / batch;
+    const int64_t by_size = call->tuning[0] / width, chunk = by_size < 1 ? 1 : by_size < pixels ? by_size : pixels;
+    const int64_t chunks = calo_ceil_div(pixels, chunk);
+    calo_tensor partial = calo_scratch(run, CALO_F32, batch * chunks * 2 * width);
+    calo_tensor affine = calo_scratch(run, CALO_F32, batch * 2 * width);
+
+    calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    launch.entry = "group_norm_partial";
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, partial);
+    calo_arg_int(&launch, pixels);
+    calo_arg_int(&launch, width);
+    calo_arg_int(&launch, chunk);
+    launch.global[0] = (size_t)chunks;
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
+
+    launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    launch.entry = "group_norm_combine";
+    calo_arg_tensor(&launch, partial);
+    calo_arg_tensor(&launch, call->in[1]);
+    calo_arg_tensor(&launch, call->in[2]);
+    calo_arg_tensor(&launch, affine);
+    calo_arg_int(&launch, pixels);
+    calo_arg_int(&launch, width);
+    calo_arg_int(&launch, chunk);
+    calo_arg_int(&launch, chunks);
+    calo_arg_float(&launch, args->eps);
+    launch.global[0] = (size_t)args->groups;
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
+
+    launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    launch.entry = "group_norm_apply";
+    calo_define(&launch, "ACTIVATION", args->activation);
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, affine);
+    calo_arg_tensor(&launch, call->out);
+    calo_arg_int(&launch, pixels);
+    calo_arg_int(&launch, width);
+    calo_arg_int(&launch, chunk);
+    launch.global[0] = (size_t)chunks;
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
+}
+
+static const calo_variant variants[] = {
+    { .name = "chunks", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
+      .source = "group_norm/group_norm.cl", .entry = "group_norm_apply", .tunables = { { "ELEMENTS", { 16384, 4096 } } },
+      .supports = any, .launch = launch_chunks },
+};
+
+const calo_op calo_op_group_norm = {
+    .name = "group_norm",
+    .infer = infer,
+    .cost = cost,
+    .reference = calo_group_norm_double,
+    .naive = calo_group_norm_float,
+    .variants = variants,
+    .variant_count = sizeof variants / sizeof *variants,
+};
+
+calo_tensor calo_group_norm(calo_run *run, calo_tensor x, const calo_norm_weights *w, calo_activation activation)
+{
+    const calo_group_norm_args args = { .groups = w->groups, .eps = w->eps, .activation = activation };
+    calo_call call = { .op = &calo_op_group_norm, .in = { x, w->gamma, w->beta }, .args = &args };
+    return calo_perform(run, &call);
+}

@@ -1,0 +1,96 @@
+/* Group norm in three kernels; x is read twice from memory and once more from the cache, y is written once.
+
+   partial  a chunk of pixels: each channel's mean and M2 = Σ (x − mean)², the second from the cache
+   combine  a group: its channels' and chunks' pairs, merged in order (Chan et al. 1979), then per channel the factors
+            a = γ · rstd and b = β − mean · a
+   apply    y = act(a · x + b)
+
+   Partials are [B][chunks][2][C], factors [B][2][C]. Never E[x²] − E[x]²: in f32 it loses the variance at VAE sizes. */
+__kernel void group_norm_partial(__global const act *x, ulong x_at, __global float *partial, ulong partial_at,
+                                 int pixels, int width, int chunk)
+{
+    const int index = (int)get_global_id(0), begin = index * chunk, count = min(chunk, pixels - begin);
+    const float share = 1.0f / (float)count;
+    x += x_at + ((ulong)get_global_id(1) * pixels + begin) * width;
+    partial += partial_at + ((ulong)get_global_id(1) * get_global_size(0) + index) * 2 * width;
+    int c = 0;
+    for (; c + 16 <= width; c += 16) {
+        float16 mean = (float16)(0), spread = (float16)(0);
+        for (int i = 0; i < count; i++)
+            mean += load_act16(x, (ulong)i * width + c);
+        mean *= share;
+        for (int i = 0; i < count; i++) {
+            const float16 d = load_act16(x, (ulong)i * width + c) - mean;
+            spread += d * d;
+        }
+        vstore16(mean, 0, partial + c);
+        vstore16(spread, 0, partial + width + c);
+    }
+    for (; c < width; c++) {
+        float mean = 0, spread = 0;
+        for (int i = 0; i < count; i++)
+            mean += load_act(x, (ulong)i * width + c);
+        mean *= share;
+        for (int i = 0; i < count; i++) {
+            const float d = load_act(x, (ulong)i * width + c) - mean;
+            spread += d * d;
+        }
+        partial[c] = mean;
+        partial[width + c] = spread;
+    }
+}
+
+__kernel void group_norm_combine(__global const float *partial, ulong partial_at, __global const float *gamma,
+                                 ulong gamma_at, __global const float *beta, ulong beta_at, __global float *affine,
+                                 ulong affine_at, int pixels, int width, int chunk, int chunks, float eps)
+{
+    const int size = width / (int)get_global_size(0), first = (int)get_global_id(0) * size;
+    float mean = 0, spread = 0, count = 0;
+    partial += partial_at + (ulong)get_global_id(1) * chunks * 2 * width;
+    affine += affine_at + (ulong)get_global_id(1) * 2 * width;
+    for (int k = 0; k < chunks; k++) {
+        /* The chunk's channels have equal counts: their mean is the plain one, their spread adds the means' own. */
+        const float each = (float)min(chunk, pixels - k * chunk), more = each * (float)size;
+        __global const float *row = partial + (ulong)k * 2 * width + first;
+        float chunk_mean = 0, chunk_spread = 0, between = 0;
+        for (int c = 0; c < size; c++) {
+            chunk_mean += row[c];
+            chunk_spread += row[width + c];
+        }
+        chunk_mean /= (float)size;
+        for (int c = 0; c < size; c++) {
+            const float d = row[c] - chunk_mean;
+            between += d * d;
+        }
+        chunk_spread += between * each;
+        const float delta = chunk_mean - mean, total = count + more;
+        mean += delta * (more / total);
+        spread += chunk_spread + delta * delta * (count * (more / total));
+        count = total;
+    }
+    const float rstd = 1.0f / sqrt(spread / count + eps);
+    for (int c = first; c < first + size; c++) {
+        const float a = gamma[gamma_at + c] * rstd;
+        affine[c] = a;
+        affine[width + c] = beta[beta_at + c] - mean * a;
+    }
+}
+
+__kernel void group_norm_apply(__global const act *x, ulong x_at, __global const float *affine, ulong affine_at,
+                               __global act *y, ulong y_at, int pixels, int width, int chunk)
+{
+    const int begin = (int)get_global_id(0) * chunk, count = min(chunk, pixels - begin);
+    const ulong at = ((ulong)get_global_id(1) * pixels + begin) * width;
+    affine += affine_at + (ulong)get_global_id(1) * 2 * width;
+    x += x_at + at;
+    y += y_at + at;
+    for (int i = 0; i < count; i++) {
+        const ulong row = (ulong)i * width;
+        int c = 0;
+        for (; c + 16 <= width; c += 16)
+            store_act16(apply_activation16(fma(load_act16(x, row + c), vload16(0, affine + c),
+                                               vload16(0, affine + width + c))), y, row + c);
+        for (; c < width; c++)
+            store_act(apply_activation(fma(load_act(x, row + c), affine[c], affine[width + c])), y, row + c);
+    }
+}
