@@ -1,11 +1,11 @@
-/* The ops `embed_tokens` and `embed_timesteps`. */
+/* The ops `tokens` and `timesteps`. */
 #include "embedding.h"
 #include "../../engine/shim.h"
 
 #include <math.h>
 
-CALO_DECLARE_REFERENCE(embed_tokens);
-CALO_DECLARE_REFERENCE(embed_timesteps);
+CALO_DECLARE_REFERENCE(tokens);
+CALO_DECLARE_REFERENCE(timesteps);
 
 static bool any(const calo_call *call, const calo_device_info *info)
 {
@@ -28,7 +28,7 @@ static calo_status infer_tokens(calo_call *call, calo_fault *fault)
     char a[64], b[64], c[64];
     if (ids.type != CALO_I32 || ids.rank != 2 || !calo_tensor_dense(ids) || !is_table(table) || !is_table(positions) ||
         table.dims[1] != positions.dims[1] || ids.dims[1] > positions.dims[0])
-        return calo_fail(fault, CALO_EFILE, "embed_tokens: ids %s %s, a table %s and positions %s do not fit",
+        return calo_fail(fault, CALO_EFILE, "tokens: ids %s %s, a table %s and positions %s do not fit",
                          calo_type_name(ids.type), calo_shape_text(ids, a, sizeof a),
                          calo_shape_text(table, b, sizeof b), calo_shape_text(positions, c, sizeof c));
     call->out = calo_shape(args->type, 3, (int64_t[]){ ids.dims[0], ids.dims[1], table.dims[1] });
@@ -79,12 +79,12 @@ static const calo_variant token_variants[] = {
       .entry = "embed_number", .supports = any, .launch = launch_numbers },
 };
 
-const calo_op calo_op_embed_tokens = {
-    .name = "embed_tokens",
+const calo_op calo_op_tokens = {
+    .name = "tokens",
     .infer = infer_tokens,
     .cost = cost_tokens,
-    .reference = calo_embed_tokens_double,
-    .naive = calo_embed_tokens_float,
+    .reference = calo_tokens_double,
+    .naive = calo_tokens_float,
     .variants = token_variants,
     .variant_count = sizeof token_variants / sizeof *token_variants,
 };
@@ -92,7 +92,7 @@ const calo_op calo_op_embed_tokens = {
 calo_tensor calo_embed_tokens(calo_run *run, calo_tensor ids, calo_tensor table, calo_tensor positions)
 {
     const calo_tokens_args args = { run->dtype };
-    calo_call call = { .op = &calo_op_embed_tokens, .in = { ids, table, positions }, .args = &args };
+    calo_call call = { .op = &calo_op_tokens, .in = { ids, table, positions }, .args = &args };
     return calo_perform(run, &call);
 }
 
@@ -111,10 +111,10 @@ static calo_status infer_timesteps(calo_call *call, calo_fault *fault)
     const calo_tensor t = call->in[0];
     char shape[64];
     if (t.type != CALO_F32 || t.rank != 1)
-        return calo_fail(fault, CALO_EUSAGE, "embed_timesteps: the times are %s %s, not f32 [N]",
+        return calo_fail(fault, CALO_EUSAGE, "timesteps: the times are %s %s, not f32 [N]",
                          calo_type_name(t.type), calo_shape_text(t, shape, sizeof shape));
     if (args->dim < 2 || !isfinite(args->shift) || !(args->dim / 2 - args->shift > 0))
-        return calo_fail(fault, CALO_EFILE, "embed_timesteps: %d channels with a frequency shift of %g", args->dim,
+        return calo_fail(fault, CALO_EFILE, "timesteps: %d channels with a frequency shift of %g", args->dim,
                          args->shift);
     call->out = calo_shape(args->type, 2, (int64_t[]){ t.dims[0], args->dim });
     return CALO_OK;
@@ -157,12 +157,12 @@ static const calo_variant timestep_variants[] = {
       .source = "embedding/embedding.cl", .entry = "embed_angle", .supports = any, .launch = launch_timesteps },
 };
 
-const calo_op calo_op_embed_timesteps = {
-    .name = "embed_timesteps",
+const calo_op calo_op_timesteps = {
+    .name = "timesteps",
     .infer = infer_timesteps,
     .cost = cost_timesteps,
-    .reference = calo_embed_timesteps_double,
-    .naive = calo_embed_timesteps_float,
+    .reference = calo_timesteps_double,
+    .naive = calo_timesteps_float,
     .variants = timestep_variants,
     .variant_count = sizeof timestep_variants / sizeof *timestep_variants,
 };
@@ -170,6 +170,6 @@ const calo_op calo_op_embed_timesteps = {
 calo_tensor calo_embed_timesteps(calo_run *run, calo_tensor t, int dim, bool flip_sin_to_cos, double freq_shift)
 {
     const calo_timesteps_args args = { dim, flip_sin_to_cos, freq_shift, run->dtype };
-    calo_call call = { .op = &calo_op_embed_timesteps, .in = { t }, .args = &args };
+    calo_call call = { .op = &calo_op_timesteps, .in = { t }, .args = &args };
     return calo_perform(run, &call);
 }

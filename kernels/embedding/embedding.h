@@ -12,8 +12,8 @@
 
 #include "../op.h"
 
-extern const calo_op calo_op_embed_tokens;
-extern const calo_op calo_op_embed_timesteps;
+extern const calo_op calo_op_tokens;
+extern const calo_op calo_op_timesteps;
 
 typedef struct calo_tokens_args {
     calo_type type; /* of the result */

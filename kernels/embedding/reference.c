@@ -2,7 +2,7 @@
 #include "embedding.h"
 #include "../reference.h"
 
-void CALO_REFERENCE(embed_tokens)(const calo_call *call, const REAL *const *in, REAL *out)
+void CALO_REFERENCE(tokens)(const calo_call *call, const REAL *const *in, REAL *out)
 {
     const int64_t tokens = call->in[0].dims[1], last = call->in[1].dims[0] - 1, width = call->in[1].dims[1];
     for (int64_t row = 0; row < calo_tensor_count(call->in[0]); row++) {
@@ -13,7 +13,7 @@ void CALO_REFERENCE(embed_tokens)(const calo_call *call, const REAL *const *in, 
     }
 }
 
-void CALO_REFERENCE(embed_timesteps)(const calo_call *call, const REAL *const *in, REAL *out)
+void CALO_REFERENCE(timesteps)(const calo_call *call, const REAL *const *in, REAL *out)
 {
     const calo_timesteps_args *args = call->args;
     const int half = args->dim / 2, sine = args->flip ? half : 0, cosine = args->flip ? 0 : half;

@@ -1,7 +1,7 @@
-/* The op `reduce_finite`: two launches, parts and then their sum. */
+/* The op `reduce`: two launches, parts and then their sum. */
 #include "reduce.h"
 
-CALO_DECLARE_REFERENCE(reduce_finite);
+CALO_DECLARE_REFERENCE(reduce);
 
 enum { GROUP = 256, GROUPS = 1024 }; /* work-items of a group of the tree, and groups at most */
 
@@ -10,7 +10,7 @@ static calo_status infer(calo_call *call, calo_fault *fault)
     const calo_tensor x = call->in[0];
     char shape[64];
     if (x.type == CALO_I32 || !calo_tensor_dense(x))
-        return calo_fail(fault, CALO_EUSAGE, "reduce_finite: %s %s is not a dense tensor of floating-point numbers",
+        return calo_fail(fault, CALO_EUSAGE, "reduce: %s %s is not a dense tensor of floating-point numbers",
                          calo_type_name(x.type), calo_shape_text(x, shape, sizeof shape));
     call->out = calo_shape(CALO_F32, 1, (int64_t[]){ 4 });
     return CALO_OK;
@@ -83,18 +83,18 @@ static const calo_variant variants[] = {
       .launch = launch_chunks },
 };
 
-const calo_op calo_op_reduce_finite = {
-    .name = "reduce_finite",
+const calo_op calo_op_reduce = {
+    .name = "reduce",
     .infer = infer,
     .cost = cost,
-    .reference = calo_reduce_finite_double,
-    .naive = calo_reduce_finite_float,
+    .reference = calo_reduce_double,
+    .naive = calo_reduce_float,
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };
 
 calo_tensor calo_reduce_finite(calo_run *run, calo_tensor x)
 {
-    calo_call call = { .op = &calo_op_reduce_finite, .in = { x } };
+    calo_call call = { .op = &calo_op_reduce, .in = { x } };
     return calo_perform(run, &call);
 }

@@ -9,7 +9,7 @@
 
 #include "../op.h"
 
-extern const calo_op calo_op_reduce_finite;
+extern const calo_op calo_op_reduce;
 
 calo_tensor calo_reduce_finite(calo_run *run, calo_tensor x);
 

@@ -2,7 +2,7 @@
 #include "reduce.h"
 #include "../reference.h"
 
-void CALO_REFERENCE(reduce_finite)(const calo_call *call, const REAL *const *in, REAL *out)
+void CALO_REFERENCE(reduce)(const calo_call *call, const REAL *const *in, REAL *out)
 {
     const int64_t count = calo_tensor_count(call->in[0]);
     int64_t finite = 0;
