@@ -3,7 +3,7 @@
 #ifndef CALO_CONFIG_H
 #define CALO_CONFIG_H
 
-#include "../../kernels/epilogue.h"
+#include "../activation.h"
 #include "json.h"
 
 enum { CALO_MAX_LEVELS = 8, CALO_MAX_LAYERS = 16 };
