@@ -6,6 +6,7 @@
 
 One merge a line, "left right", in order of rank, UTF-8, no header. Only Python's standard library.
 """
+
 import gzip
 import hashlib
 import sys
