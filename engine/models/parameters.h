@@ -22,7 +22,7 @@ typedef struct calo_parameters {
     calo_type random_type; /* of a layout's weights: f32, f16 or bf16 */
     calo_arena *arena;
     calo_fault *fault;
-    int threads;           /* that pack; 0: one per processor */
+    calo_device *device;   /* NULL, or an arena that is not committed: nothing is read or written */
     uint64_t done;         /* bytes written so far */
     int (*on_done)(void *user, uint64_t done); /* non-zero stops the loading */
     /* When set, nothing is placed or read: each stored tensor is only named, for `make-random`. */
@@ -30,10 +30,12 @@ typedef struct calo_parameters {
     void *user;
 } calo_parameters;
 
-/* A matrix [outputs, inputs] stored as NAME.weight, with NAME.bias when `bias`. A stored 1×1 convolution will do.
- * Gated: outputs counts values and gates. */
+/* A matrix [outputs, inputs] stored as NAME.weight, with NAME.bias when `bias`. Pointwise: it is meant to be stored as a
+ * 1×1 convolution; either form is read. Gated: outputs counts values and gates. */
 void calo_load_linear(calo_parameters *p, calo_linear_weights *w, int64_t outputs, int64_t inputs, bool bias,
                       const char *format, ...) __attribute__((format(printf, 6, 7)));
+void calo_load_pointwise(calo_parameters *p, calo_linear_weights *w, int64_t outputs, int64_t inputs, bool bias,
+                         const char *format, ...) __attribute__((format(printf, 6, 7)));
 void calo_load_gated(calo_parameters *p, calo_linear_weights *w, int64_t outputs, int64_t inputs, bool bias,
                      const char *format, ...) __attribute__((format(printf, 6, 7)));
 

@@ -29,7 +29,7 @@ static void load_resnet(calo_parameters *p, calo_unet *unet, calo_unet_resnet *w
     calo_load_norm(p, &w->norm2, outputs, groups, config->norm_eps, "%s.norm2", prefix);
     load_conv(p, &w->conv2, outputs, outputs, 1, 1, prefix, ".conv2");
     if (inputs != outputs)
-        calo_load_linear(p, &w->shortcut, outputs, inputs, true, "%s.conv_shortcut", prefix);
+        calo_load_pointwise(p, &w->shortcut, outputs, inputs, true, "%s.conv_shortcut", prefix);
 }
 
 static void load_block(calo_parameters *p, calo_unet *unet, calo_unet_block *w, int64_t width, const char *prefix)
@@ -50,6 +50,15 @@ static void load_block(calo_parameters *p, calo_unet *unet, calo_unet_block *w, 
     calo_load_linear(p, &w->feed_out, width, 4 * width, true, "%s.ff.net.2", prefix);
 }
 
+static void load_projection(calo_parameters *p, const calo_unet *unet, calo_linear_weights *w, int64_t width,
+                            const char *prefix, const char *name)
+{
+    if (unet->config.use_linear_projection)
+        calo_load_linear(p, w, width, width, true, "%s.%s", prefix, name);
+    else
+        calo_load_pointwise(p, w, width, width, true, "%s.%s", prefix, name);
+}
+
 static void load_transformer(calo_parameters *p, calo_unet *unet, calo_unet_transformer *w, int64_t width, int depth,
                              int heads, const char *prefix)
 {
@@ -57,13 +66,13 @@ static void load_transformer(calo_parameters *p, calo_unet *unet, calo_unet_tran
     w->depth = depth;
     w->heads = heads;
     calo_load_norm(p, &w->norm, width, unet->config.norm_num_groups, transformer_eps, "%s.norm", prefix);
-    calo_load_linear(p, &w->proj_in, width, width, true, "%s.proj_in", prefix);
+    load_projection(p, unet, &w->proj_in, width, prefix, "proj_in");
     w->blocks = calo_model_array(p, w->blocks, depth, sizeof *w->blocks);
     for (int i = 0; w->blocks && i < depth; i++) {
         snprintf(name, sizeof name, "%s.transformer_blocks.%d", prefix, i);
         load_block(p, unet, &w->blocks[i], width, name);
     }
-    calo_load_linear(p, &w->proj_out, width, width, true, "%s.proj_out", prefix);
+    load_projection(p, unet, &w->proj_out, width, prefix, "proj_out");
 }
 
 /* `inputs` has the width of each resnet's input. */

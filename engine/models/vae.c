@@ -33,7 +33,7 @@ static void load_resnet(calo_parameters *p, calo_vae_resnet *w, int groups, int6
     calo_load_norm(p, &w->norm2, outputs, groups, norm_eps, "%s.norm2", prefix);
     load_conv(p, &w->conv2, outputs, outputs, prefix, ".conv2");
     if (inputs != outputs)
-        calo_load_linear(p, &w->shortcut, outputs, inputs, true, "%s.conv_shortcut", prefix);
+        calo_load_pointwise(p, &w->shortcut, outputs, inputs, true, "%s.conv_shortcut", prefix);
 }
 
 static void load_mid(calo_parameters *p, const calo_vae_config *config, calo_vae_half *half, int64_t width,
@@ -120,13 +120,13 @@ void calo_vae_load(calo_parameters *p, const calo_vae_config *config, bool with_
     const int64_t latent = config->latent_channels;
     vae->config = *config;
     if (config->use_post_quant_conv)
-        calo_load_linear(p, &vae->post_quant, latent, latent, true, "post_quant_conv");
+        calo_load_pointwise(p, &vae->post_quant, latent, latent, true, "post_quant_conv");
     load_decoder(p, config, &vae->decoder);
     if (!with_encoder)
         return;
     load_encoder(p, config, &vae->encoder);
     if (config->use_quant_conv)
-        calo_load_linear(p, &vae->quant, 2 * latent, 2 * latent, true, "quant_conv");
+        calo_load_pointwise(p, &vae->quant, 2 * latent, 2 * latent, true, "quant_conv");
 }
 
 static void free_half(calo_vae_half *half)
