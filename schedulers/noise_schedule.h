@@ -1,0 +1,55 @@
+/* What schedulers share: ᾱ, timesteps, sigmas, and small moves on programs. All in double. */
+#ifndef CALO_NOISE_SCHEDULE_H
+#define CALO_NOISE_SCHEDULE_H
+
+#include "scheduler.h"
+
+/* ᾱ_t = Π (1 − β_s) for t = 0 … T−1; allocated. With zero-SNR rescaling (Lin et al. 2023, algorithm 1) the last is 0,
+ * or `floor` if that is larger. */
+calo_status calo_alphas(const calo_schedule_config *config, double floor, double **alphas, calo_fault *fault);
+
+/* Timesteps of DDIM, DDPM, PNDM and Euler; `rounded` is false for Euler's fractional linspace. */
+void calo_timesteps(const calo_schedule_config *config, int steps, bool rounded, double *timesteps);
+/* Those of DPM++ and UniPC: leading and linspace divide by N + 1. */
+void calo_solver_timesteps(const calo_schedule_config *config, int steps, double *timesteps);
+
+/* √((1 − ᾱ)/ᾱ) */
+double calo_sigma(double alpha);
+
+/* The table's value at a fractional index. */
+double calo_interpolate(const double *table, int count, double at);
+
+/* The timestep whose log σ is log(sigma), between the table's entries: diffusers' _sigma_to_t. */
+double calo_sigma_to_timestep(const double *alphas, int count, double sigma);
+
+/* σ_i = (max^⅐ + i/(N−1) · (min^⅐ − max^⅐))⁷ (Karras et al. 2022, equation 5). */
+void calo_karras_sigmas(double least, double largest, int steps, double *sigmas);
+
+/* Sigmas [steps + 1] and timesteps of DPM++ and UniPC, whose rules agree but for the last sigma after Karras. */
+void calo_solver_sigmas(const calo_schedule_config *config, const double *alphas, int steps, bool karras_keeps_last,
+                        double *timesteps, double *sigmas);
+
+/* α = 1/√(σ² + 1), and σα. */
+typedef struct calo_alpha_sigma {
+    double alpha, sigma, lambda; /* λ = ln α − ln σ, +∞ at σ = 0 */
+} calo_alpha_sigma;
+calo_alpha_sigma calo_alpha_sigma_of(double sigma);
+
+/* The predicted clean latents as x · X + e · E for a point with signal `alpha` and noise `sigma` (α² + σ² = 1). */
+typedef struct calo_pair {
+    double x, e;
+} calo_pair;
+calo_pair calo_clean(calo_prediction prediction, double alpha, double sigma);
+/* The predicted noise, likewise. */
+calo_pair calo_noise(calo_prediction prediction, double alpha, double sigma);
+
+/* A new row of a step, all coefficients 0. */
+calo_row *calo_row_add(calo_step *step, calo_register target);
+
+/* History register k of the ring. */
+static inline calo_register calo_history(int k)
+{
+    return (calo_register)(CALO_REGISTER_H0 + (k & 3));
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* Every scheduler, and compiling one. */
+#include "../engine/shim.h"
+#include "ddim.h"
+#include "ddpm.h"
+#include "dpm_solver.h"
+#include "euler.h"
+#include "pndm.h"
+#include "unipc.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The first row of a class serves its class name, with the model's own configuration. */
+static const calo_scheduler registry[] = {
+    { "ddim", "DDIMScheduler", "DDIM", calo_ddim_defaults, NULL, calo_ddim_compile },
+    { "ddpm", "DDPMScheduler", "DDPM", calo_ddpm_defaults, NULL, calo_ddpm_compile },
+    { "pndm", "PNDMScheduler", "PLMS", calo_pndm_defaults, NULL, calo_pndm_compile },
+    { "euler", "EulerDiscreteScheduler", "Euler", calo_euler_defaults, NULL, calo_euler_compile },
+    { "euler_a", "EulerAncestralDiscreteScheduler", "Euler a", calo_euler_defaults, NULL, calo_euler_ancestral_compile },
+    { "dpmpp_2m", "DPMSolverMultistepScheduler", "DPM++ 2M", calo_dpm_solver_defaults, calo_dpm_solver_plain,
+      calo_dpm_solver_compile },
+    { "dpmpp_2m_karras", "DPMSolverMultistepScheduler", "DPM++ 2M Karras", calo_dpm_solver_defaults,
+      calo_dpm_solver_karras, calo_dpm_solver_compile },
+    { "unipc", "UniPCMultistepScheduler", "UniPC", calo_unipc_defaults, calo_unipc_plain, calo_unipc_compile },
+    { "unipc_karras", "UniPCMultistepScheduler", "UniPC Karras", calo_unipc_defaults, calo_unipc_karras,
+      calo_unipc_compile },
+};
+enum { COUNT = sizeof registry / sizeof *registry };
+
+const calo_scheduler *calo_scheduler_at(int i)
+{
+    return i >= 0 && i < COUNT ? &registry[i] : NULL;
+}
+
+const calo_scheduler *calo_scheduler_find(const char *name)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(registry[i].name, name) == 0)
+            return &registry[i];
+    return NULL;
+}
+
+const calo_scheduler *calo_scheduler_of_class(const char *class)
+{
+    for (int i = 0; i < COUNT; i++)
+        if (strcmp(registry[i].class, class) == 0)
+            return &registry[i];
+    return NULL;
+}
+
+/* Marks what is used; false when a number is not finite. */
+static bool finish(calo_program *program)
+{
+    program->registers_used = 1u << CALO_REGISTER_X | 1u << CALO_REGISTER_E;
+    if (!isfinite(program->initial_noise_scale))
+        return false;
+    for (int i = 0; i < program->step_count; i++) {
+        const calo_step *step = &program->steps[i];
+        if (step->draws_noise)
+            program->registers_used |= 1u << CALO_REGISTER_Z;
+        if (!isfinite(step->timestep) || !isfinite(step->input_scale))
+            return false;
+        for (int k = 0; k < step->row_count; k++) {
+            program->registers_used |= 1u << step->rows[k].target;
+            for (int r = 0; r < CALO_REGISTERS; r++)
+                if (!isfinite(step->rows[k].coefficients[r]))
+                    return false;
+        }
+    }
+    return true;
+}
+
+calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_schedule_config *config, int steps,
+                                   calo_program **program, calo_fault *fault)
+{
+    *program = NULL;
+    if (steps < 1 || steps > CALO_MAX_STEPS || steps > config->num_train_timesteps)
+        return calo_fail(fault, CALO_EUSAGE, "%s: %d steps; there may be 1 … %d", scheduler->name, steps,
+                         config->num_train_timesteps < CALO_MAX_STEPS ? config->num_train_timesteps : CALO_MAX_STEPS);
+    calo_program *made = calo_alloc(1, sizeof *made);
+    if (made)
+        made->steps = calo_alloc((size_t)steps + 1, sizeof *made->steps); /* PNDM takes one more */
+    if (!made || !made->steps) {
+        calo_program_free(&made);
+        return calo_fail(fault, CALO_EMEMORY, "no host memory for a schedule of %d steps", steps);
+    }
+    made->step_count = steps;
+    made->initial_noise_scale = 1;
+    for (int i = 0; i <= steps; i++)
+        made->steps[i].input_scale = 1;
+    calo_status status = scheduler->compile(config, steps, made, fault);
+    if (!status && !finish(made))
+        status = calo_fail(fault, CALO_EUSAGE,
+                           "%s: the schedule's numbers are not finite for this configuration (zero terminal SNR needs "
+                           "the prediction v)",
+                           scheduler->name);
+    if (status)
+        calo_program_free(&made);
+    *program = made;
+    return status;
+}
+
+void calo_program_free(calo_program **program)
+{
+    if (!*program)
+        return;
+    calo_free((*program)->steps);
+    calo_free(*program);
+    *program = NULL;
+}

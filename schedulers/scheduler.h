@@ -1,0 +1,99 @@
+/* Schedulers as programs. Every scheduler here is linear in the latents, the denoiser's outputs and the noise, so it is
+   compiled before the first step, in double, to a list of steps: what the denoiser is told, and rows
+
+       register[target] = Σ_r coefficient_r · register[r], then clamped to ±clamp if clamp > 0
+
+   The semantics are those of diffusers 0.42's classes of the same names, read from their sources. A scheduler knows no
+   device, no tensor and no file. */
+#ifndef CALO_SCHEDULER_H
+#define CALO_SCHEDULER_H
+
+#include "../engine/fault.h"
+
+#include <stdbool.h>
+
+typedef enum calo_register {
+    CALO_REGISTER_X,  /* the latents */
+    CALO_REGISTER_E,  /* the denoiser's output, guided */
+    CALO_REGISTER_Z,  /* this step's draw of noise */
+    CALO_REGISTER_S,  /* latents saved from an earlier step */
+    CALO_REGISTER_H0, /* history: outputs, or predicted clean latents; a ring of four */
+    CALO_REGISTER_H1,
+    CALO_REGISTER_H2,
+    CALO_REGISTER_H3,
+    CALO_REGISTERS
+} calo_register;
+
+typedef struct calo_row {
+    int target;
+    double coefficients[CALO_REGISTERS];
+    double clamp; /* 0: none */
+} calo_row;
+
+enum { CALO_MAX_ROWS = 5, CALO_MAX_STEPS = 1000 };
+
+typedef struct calo_step {
+    double timestep;    /* what the denoiser is told */
+    double input_scale; /* it sees input_scale · X */
+    double sigma;       /* where the class has sigmas */
+    bool draws_noise;   /* Z is drawn before the rows */
+    int row_count;
+    calo_row rows[CALO_MAX_ROWS];
+} calo_step;
+
+/* One step for each call of the denoiser. The result is X. */
+typedef struct calo_program {
+    int step_count;
+    calo_step *steps;
+    double initial_noise_scale; /* X starts as this times the draw */
+    bool has_sigmas;
+    unsigned registers_used;    /* bit r: register r is read or written */
+} calo_program;
+
+typedef enum calo_prediction { CALO_PREDICTION_EPSILON, CALO_PREDICTION_V, CALO_PREDICTION_SAMPLE } calo_prediction;
+typedef enum calo_spacing { CALO_LEADING, CALO_LINSPACE, CALO_TRAILING } calo_spacing;
+typedef enum calo_beta_schedule { CALO_BETA_LINEAR, CALO_BETA_SCALED_LINEAR, CALO_BETA_COSINE } calo_beta_schedule;
+typedef enum calo_final_sigma { CALO_FINAL_ZERO, CALO_FINAL_SIGMA_MIN } calo_final_sigma;
+typedef enum calo_variance { CALO_FIXED_SMALL, CALO_FIXED_LARGE } calo_variance;
+
+/* scheduler_config.json's fields, under their names there. */
+typedef struct calo_schedule_config {
+    int num_train_timesteps, steps_offset, solver_order;
+    double beta_start, beta_end;
+    calo_beta_schedule beta_schedule;
+    const double *trained_betas; /* [num_train_timesteps], the caller's; or NULL */
+    calo_prediction prediction_type;
+    calo_spacing timestep_spacing;
+    calo_final_sigma final_sigmas_type;
+    calo_variance variance_type;
+    double clip_sample_range, eta, sigma_min, sigma_max; /* sigmas 0: not given */
+    bool clip_sample, set_alpha_to_one, rescale_betas_zero_snr, use_karras_sigmas, log_linear_interpolation;
+    bool lower_order_final, euler_at_final, heun; /* heun: DPM++'s solver_type, otherwise midpoint */
+    bool bh1;                                     /* UniPC's solver_type, otherwise bh2 */
+} calo_schedule_config;
+
+typedef struct calo_scheduler {
+    const char *name;  /* "dpmpp_2m_karras" */
+    const char *class; /* "DPMSolverMultistepScheduler" */
+    const char *label; /* "DPM++ 2M Karras", as people know it */
+    /* What the class takes for a field that the configuration lacks. */
+    void (*defaults)(calo_schedule_config *config);
+    /* What the name itself says, whatever the configuration; NULL: nothing. */
+    void (*overrides)(calo_schedule_config *config);
+    /* Fills step_count steps, which are allocated and zero, and initial_noise_scale. */
+    calo_status (*compile)(const calo_schedule_config *config, int steps, calo_program *program, calo_fault *fault);
+} calo_scheduler;
+
+/* By tool name; by diffusers class, the plainest of its names. NULL: none. */
+const calo_scheduler *calo_scheduler_find(const char *name);
+const calo_scheduler *calo_scheduler_of_class(const char *class);
+/* Row i of the registry; NULL past its end. */
+const calo_scheduler *calo_scheduler_at(int i);
+
+/* CALO_EUSAGE: steps outside 1 … 1000 or more than num_train_timesteps; a prediction that the class does not know;
+ * coefficients that are not finite. Free the program. */
+calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_schedule_config *config, int steps,
+                                   calo_program **program, calo_fault *fault);
+void calo_program_free(calo_program **program);
+
+#endif
