@@ -92,7 +92,10 @@ typedef struct calo_device_record {
 /* Fills up to `capacity` records; *count is how many devices there are. CALO_EDEVICE says why there is none. */
 CALO_API calo_status calo_devices(calo_context *context, calo_device_record *list, int capacity, int *count);
 
-/* The context's own device, its peaks measured now (about half a second). */
+/* The context's own device, its peaks as last measured. */
+CALO_API calo_status calo_context_device(calo_context *context, calo_device_record *record);
+
+/* Measures the peaks of the context's device (about half a second) and fills the record. */
 CALO_API calo_status calo_probe(calo_context *context, calo_device_record *record);
 
 /* Most bytes that were allocated on the device at one time so far. */
@@ -119,6 +122,9 @@ typedef struct calo_load_options {
 CALO_API calo_status calo_load(calo_context *context, const char *path, const calo_load_options *options,
                                calo_model **model);
 CALO_API void calo_unload(calo_model **model);
+
+/* The type of the model's activations: "f32", "f16" or "bf16". */
+CALO_API const char *calo_model_dtype(const calo_model *model);
 
 /* What a model is: parts, parameters, types, configuration, and why it was taken for that; a JSON text. No number is
  * read. *json is the caller's, to be freed with calo_free_text. */

@@ -88,8 +88,9 @@ calo_status calo_devices(calo_context *context, calo_device_record *list, int ca
     return status;
 }
 
-calo_status calo_context_record(calo_context *context, calo_device_record *record)
+calo_status calo_context_device(calo_context *context, calo_device_record *record)
 {
+    calo_fault_clear(&context->fault);
     if (!context->device)
         return calo_fail(&context->fault, CALO_EDEVICE, "this context has no device");
     fill_record(&context->device->info, record);

@@ -13,9 +13,6 @@ struct calo_context {
     void *user;
 };
 
-/* The open device's record, peaks as last measured. */
-calo_status calo_context_record(calo_context *context, calo_device_record *record);
-
 void calo_log(const calo_context *context, calo_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -16,10 +16,8 @@
 #define STBI_MALLOC(size) calo_alloc(size, 1)
 #define STBI_REALLOC(block, size) calo_resize(block, size, 1)
 #define STBI_FREE(block) calo_free(block)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-function" /* for the whole file: what stb declares and leaves out */
 #include <stb/stb_image.h>
-#pragma GCC diagnostic pop
 
 enum { FILE_LIMIT = 32 << 20, PIXEL_LIMIT = 16800000, TEXT_LIMIT = 1 << 20 };
 
