@@ -27,11 +27,16 @@ calo_status calo_added_put(calo_added *added, const calo_added_token *token, con
     char *content = calo_copy_string(token->content);
     if (!content)
         return calo_fail(fault, CALO_EMEMORY, "no memory for an added token");
-    if (at < added->count)
+    /* A content that was special once stays so. */
+    bool special = token->special;
+    if (at < added->count) {
+        special = special || (added->tokens[at].special && strcmp(added->tokens[at].content, content) == 0);
         calo_free(added->tokens[at].content);
-    else
+    } else {
         added->count++;
+    }
     added->tokens[at] = *token;
+    added->tokens[at].special = special;
     added->tokens[at].content = content;
     added->tokens[at].pattern = (calo_codes){ 0 };
     return CALO_OK;

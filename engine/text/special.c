@@ -28,6 +28,7 @@ struct value {
     int order;      /* of appearance */
     int normalized; /* −1: not stated, then the opposite of special */
     bool single_word, lstrip, rstrip, special;
+    bool late; /* still JSON when added_tokens.json is read, so that it names no special token there */
 };
 
 struct list {
@@ -39,9 +40,13 @@ struct plan {
     const struct calo_special_files *files;
     struct value named[NAMES];
     struct list listed; /* with an index */
-    struct list models; /* named by the model, "image_token" and the like */
-    struct list extra;
+    struct list models; /* named by the model, "image_token" and the like; those of index 0 go first */
+    struct list extra;  /* without a name */
+    bool extra_stated;  /* even as null or empty: then additional_special_tokens does not count */
+    const cJSON *additional;
+    const char *additional_file;
     struct list all; /* in the order of adding */
+    size_t kept;     /* how many of them are listed ones */
     calo_fault *fault;
 };
 
@@ -120,27 +125,50 @@ static calo_status read_value(struct plan *plan, const cJSON *item, const char *
         return CALO_OK;
     calo_status status = read_object(plan, item, file, item->string ? item->string : "extra_special_tokens", value);
     value->special = value->special || map;
+    value->late = !map;
     return status;
 }
 
-/* A list of strings and objects, or an object of names and tokens. */
-static calo_status read_extra(struct plan *plan, const cJSON *items, const char *file, bool map)
+/* A list of strings and objects, or an object of names and tokens. What it states replaces `extra`, unless it is the
+ * map's list, which adds. */
+static calo_status read_extra(struct plan *plan, const cJSON *items, const char *file, bool map, bool late)
 {
     calo_status status = CALO_OK;
     const cJSON *item;
     if (!cJSON_IsArray(items) && !cJSON_IsObject(items) && !cJSON_IsNull(items))
         return wrong(plan, file, items->string);
+    if (!map || !cJSON_IsArray(items))
+        plan->extra.count = 0;
+    plan->extra_stated = !cJSON_IsObject(items);
     cJSON_ArrayForEach(item, items)
     {
-        struct value value;
+        struct value value = { ABSENT };
         if (!status)
             status = read_value(plan, item, file, map, &value);
         if (!status && value.kind != PLAIN && value.kind != OBJECT)
             status = wrong(plan, file, items->string);
+        value.late = value.late || late;
+        value.index = 1;
         if (!status)
             status = push(plan, cJSON_IsArray(items) ? &plan->extra : &plan->models, value);
     }
     return status;
+}
+
+/* extra_special_tokens and its older name, additional_special_tokens. The older one of the configuration counts where
+ * the newer is missing, null or empty; otherwise the older counts only where nothing states the newer. */
+static calo_status read_extras(struct plan *plan, const cJSON *json, const char *file, bool map)
+{
+    const cJSON *extra = cJSON_GetObjectItemCaseSensitive(json, "extra_special_tokens");
+    const cJSON *additional = cJSON_GetObjectItemCaseSensitive(json, "additional_special_tokens");
+    bool empty = !extra || cJSON_IsNull(extra) || ((cJSON_IsArray(extra) || cJSON_IsObject(extra)) && !extra->child);
+    if (additional && !map && empty)
+        return read_extra(plan, additional, file, false, false);
+    if (additional) {
+        plan->additional = additional;
+        plan->additional_file = file;
+    }
+    return extra ? read_extra(plan, extra, file, map, false) : CALO_OK;
 }
 
 /* tokenizer_config.json or special_tokens_map.json. */
@@ -148,13 +176,6 @@ static calo_status read_names(struct plan *plan, const cJSON *json, const char *
 {
     calo_status status = CALO_OK;
     const cJSON *item;
-    const cJSON *extra = cJSON_GetObjectItemCaseSensitive(json, "extra_special_tokens");
-    /* The older name counts where the newer is empty, and in the map only where the configuration had neither. */
-    bool listed = cJSON_IsArray(extra) || cJSON_IsObject(extra);
-    if (!extra || cJSON_IsNull(extra) || (listed && cJSON_GetArraySize(extra) == 0))
-        extra = plan->extra.count ? NULL : cJSON_GetObjectItemCaseSensitive(json, "additional_special_tokens");
-    if (extra)
-        status = read_extra(plan, extra, file, map);
     cJSON_ArrayForEach(item, json)
     {
         struct value value;
@@ -167,10 +188,11 @@ static calo_status read_names(struct plan *plan, const cJSON *json, const char *
         status = read_value(plan, item, file, map, &value);
         if (!status && name < NAMES)
             plan->named[name] = value;
-        else if (!status && (value.kind == PLAIN || value.kind == OBJECT))
+        value.index = !map && value.kind == PLAIN;
+        if (!status && name == NAMES && (value.kind == PLAIN || value.kind == OBJECT))
             status = push(plan, &plan->models, value);
     }
-    return status;
+    return status ? status : read_extras(plan, json, file, map);
 }
 
 static calo_status read_decoder(struct plan *plan, const cJSON *decoder)
@@ -201,13 +223,18 @@ static bool is_index(const cJSON *item)
            item->valuedouble == (double)(int32_t)item->valuedouble;
 }
 
+static bool names_special(const struct value *value, const char *content)
+{
+    return value->content && !value->late && strcmp(value->content, content) == 0;
+}
+
 static bool named_special(const struct plan *plan, const char *content)
 {
     for (int i = 0; i < NAMES; i++)
-        if (plan->named[i].content && strcmp(plan->named[i].content, content) == 0)
+        if (names_special(&plan->named[i], content))
             return true;
     for (size_t i = 0; i < plan->extra.count; i++)
-        if (strcmp(plan->extra.at[i].content, content) == 0)
+        if (names_special(&plan->extra.at[i], content))
             return true;
     return false;
 }
@@ -222,7 +249,11 @@ static calo_status read_added(struct plan *plan, const cJSON *json)
         if (!is_index(item))
             return wrong(plan, "added_tokens.json", item->string);
         bool special = named_special(plan, item->string);
-        struct value value = { OBJECT, item->string, item->valuedouble, 0, !special, false, false, false, special };
+        struct value value = { .kind = OBJECT,
+                               .content = item->string,
+                               .index = item->valuedouble,
+                               .normalized = !special,
+                               .special = special };
         if ((status = push(plan, &plan->listed, value)))
             break;
     }
@@ -277,11 +308,8 @@ static calo_status append(struct plan *plan, const struct value *value)
 {
     if (value->kind != PLAIN && value->kind != OBJECT)
         return CALO_OK;
-    for (size_t i = 0; i < plan->listed.count; i++)
-        if (strcmp(plan->listed.at[i].content, value->content) == 0)
-            return CALO_OK;
     for (size_t i = 0; i < plan->all.count; i++)
-        if (same(&plan->all.at[i], value))
+        if (i < plan->kept ? strcmp(plan->all.at[i].content, value->content) == 0 : same(&plan->all.at[i], value))
             return CALO_OK;
     return push(plan, &plan->all, *value);
 }
@@ -315,8 +343,11 @@ static calo_status arrange(struct plan *plan)
     for (size_t i = 0; i < listed->count && !status; i++)
         if (i + 1 == listed->count || listed->at[i].index != listed->at[i + 1].index)
             status = push(plan, &plan->all, listed->at[i]);
+    plan->kept = plan->all.count;
     for (int i = 0; i < NAMES && !status; i++)
         status = append(plan, &plan->named[i]);
+    if (plan->models.count)
+        qsort(plan->models.at, plan->models.count, sizeof *plan->models.at, index_order);
     for (size_t i = 0; i < plan->models.count && !status; i++)
         status = append(plan, &plan->models.at[i]);
     for (size_t i = 0; i < plan->extra.count && !status; i++)
@@ -330,6 +361,17 @@ static int32_t id_of(const calo_vocabulary *vocabulary, const calo_added *added,
     return id >= 0 ? id : calo_vocabulary_find(vocabulary, content, strlen(content));
 }
 
+static bool is_named(const struct plan *plan, const char *content)
+{
+    for (int i = 0; i < NAMES; i++)
+        if (plan->named[i].content && strcmp(plan->named[i].content, content) == 0)
+            return true;
+    for (size_t i = 0; i < plan->models.count; i++)
+        if (strcmp(plan->models.at[i].content, content) == 0)
+            return true;
+    return false;
+}
+
 static calo_status add(struct plan *plan, const calo_vocabulary *vocabulary, calo_added *added, size_t *size)
 {
     calo_status status = CALO_OK;
@@ -338,10 +380,7 @@ static calo_status add(struct plan *plan, const calo_vocabulary *vocabulary, cal
         struct value *value = &plan->all.at[i];
         if (!*value->content)
             continue;
-        bool named = value->kind == PLAIN;
-        for (int j = 0; j < NAMES; j++)
-            named = named || (plan->named[j].content && strcmp(plan->named[j].content, value->content) == 0);
-        value->special = value->special || named;
+        value->special = value->special || value->kind == PLAIN || is_named(plan, value->content);
         int32_t id = id_of(vocabulary, added, value->content);
         if (id < 0 && *size >= INT32_MAX)
             return calo_fail(plan->fault, CALO_EFILE, "%s: too many tokens", plan->files->folder);
@@ -370,6 +409,8 @@ calo_status calo_special_resolve(const struct calo_special_files *files, const c
         status = read_added(&plan, files->added);
     if (!status && !decoder && files->tokenizer)
         status = read_tokenizer(&plan, files->tokenizer);
+    if (!status && plan.additional && !plan.extra_stated)
+        status = read_extra(&plan, plan.additional, plan.additional_file, false, true);
     if (!status)
         status = complete(&plan);
     if (!status)

@@ -46,10 +46,10 @@ def write_json(folder, name, value):
         file.write("\n")
 
 
-def write_vocabulary(folder, words, merges):
+def write_vocabulary(folder, words, merges, newline="\n"):
     os.makedirs(folder, exist_ok=True)
     write_json(folder, "vocab.json", {word: i for i, word in enumerate(words)})
-    with open(os.path.join(folder, "merges.txt"), "w", encoding="utf-8") as file:
+    with open(os.path.join(folder, "merges.txt"), "w", encoding="utf-8", newline=newline) as file:
         file.write("#version: 0.2\n" + "".join(merge + "\n" for merge in merges))
 
 
@@ -145,17 +145,17 @@ def write_small_folders():
                 "tokenizer_config": {
                     "added_tokens_decoder": {
                         str(len(words)): token(START, special=True),
-                        str(len(words) + 1): token(END, normalized=False, special=True),
+                        str(len(words) + 1): token(END, special=True),
                         "900": token("<cat-toy>", single_word=True),
                         "901": token("  gap", lstrip=True, rstrip=True, normalized=False),
                         "902": token("Crème Brûlée"),
                         "903": token("ab", rstrip=True),
                         "904": token("abc", normalized=False),
+                        # Found only where the one before, or after, has left the space.
+                        "905": token(" red"),
+                        "906": token("the "),
                     },
                     "bos_token": START,
-                    "eos_token": END,
-                    "unk_token": END,
-                    "pad_token": END,
                     "model_max_length": 16,
                 },
                 "special_tokens_map": {"pad_token": "!"},
@@ -195,7 +195,7 @@ def write_small_folders():
         folder = os.path.join(HERE, name)
         if name == "small_extra":
             vocabulary = vocabulary + ["[PAD]"]
-        write_vocabulary(folder, vocabulary, SMALL_MERGES)
+        write_vocabulary(folder, vocabulary, SMALL_MERGES, "\r\n" if name == "small_left" else "\n")
         for file, value in others.items():
             write_json(folder, file + ".json", value)
     # tokenizer.json alone, merges as strings; and beside other files, which then do not count, merges as pairs.
@@ -296,6 +296,7 @@ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 a   gap   b x  gapy  GAP   gap
 crème brûlée CRE\u0300ME   BRU\u0302LE\u0301E crème\u3000brûlée
 ab abc abcd ABC Abc  ab   c ABab
+a red the cat  gap red  gap   red the   gap the  gap THE red
 <sks> <SKS> a red cat RED   CAT redcat [PAD] [pad] <extra> <EXTRA> house HOUSE House <image> <start_of_text> <end_of_text>
 mid Mid midst amid mid. mid\u0301 mid\u200d mid_ mid9 midé
 zzz z Z""".split("\n")
