@@ -24,7 +24,7 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-/* Each work-item takes CHUNK elements. */
+/* Each work-item takes CHUNK elements; those that take many are alone in their group. */
 static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     const int64_t count = calo_tensor_count(call->out), chunk = call->tuning[0];
@@ -34,6 +34,8 @@ static void launch(calo_run *run, const calo_call *call, const calo_variant *var
     calo_arg_tensor(&launch, call->out);
     calo_arg_long(&launch, count);
     launch.global[0] = (size_t)calo_ceil_div(count, chunk);
+    for (int i = 0; i < 3 && chunk > 1; i++)
+        launch.local[i] = 1;
     calo_dispatch(run, &launch);
 }
 

@@ -56,6 +56,8 @@ static void launch_combine(calo_run *run, const calo_call *call, const calo_vari
     calo_arg_float(&launch, args->clamp);
     calo_arg_long(&launch, count);
     launch.global[0] = (size_t)calo_ceil_div(count, chunk);
+    for (int i = 0; i < 3 && chunk > 1; i++) /* work-items that take many elements are alone in their group */
+        launch.local[i] = 1;
     calo_dispatch(run, &launch);
 }
 
