@@ -199,7 +199,6 @@ typedef struct calo_report {
     int row_count;
     calo_report_row *rows;
     uint64_t weight_bytes, activation_bytes; /* on the device; their sum is the peak */
-    uint64_t host_bytes;                     /* staging and results on the host, at most */
     double peak_flops, peak_bandwidth;       /* what the roofline was drawn with */
 } calo_report;
 

@@ -26,6 +26,7 @@ typedef struct calo_checkpoint {
     char *scheduler_json;      /* the text of scheduler_config.json */
     char *scheduler_path;      /* for sentences about it */
     char *tokenizer;           /* folder, or NULL: the built-in CLIP vocabulary */
+    char hash[12];             /* of the UNet's file, as A1111's older "model hash"; "" for a layout */
     char *reason;              /* how the architecture was recognised, one line per fact */
     calo_source parts[CALO_PARTS];
 } calo_checkpoint;

@@ -1,0 +1,363 @@
+/* Text to image with Stable Diffusion 1.x.
+
+       tokens → context (CLIP), both halves of guidance as one batch
+       noise  → latents, through the scheduler's program and the UNet
+       image  = VAE's decoder of the latents
+
+   A request runs twice through the same code: first without a device, which finds how much memory it takes, then for
+   real in exactly that memory. Images of one request run one after the other, so none depends on its neighbours. */
+#include "../engine/image.h"
+#include "../engine/shim.h"
+#include "../kernels/ledger.h"
+#include "denoise.h"
+#include "dump.h"
+#include "metadata.h"
+#include "model.h"
+#include "report.h"
+#include "schedule_config.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PIXEL_LIMIT = 16384, COUNT_LIMIT = 1000 };
+
+typedef struct flow {
+    calo_model *model;
+    const calo_request *request;
+    calo_run run;
+    calo_arena arena;
+    calo_schedule_choice schedule;
+    calo_program *program;
+    int width, height, scale; /* pixels; pixels a latent */
+    int tokens;               /* of a prompt, with padding */
+    int32_t *ids;             /* [1 or 2, tokens], unconditional first */
+    bool guided;
+    calo_unet_cache cache;
+    calo_dump dump;
+    int image;                /* which of request.count */
+    double begin;
+    calo_timing *timing;
+    calo_image **images;
+} flow;
+
+/* ---- before the run --------------------------------------------------------------------------------------------- */
+
+static calo_status check_request(flow *f)
+{
+    const calo_request *r = f->request;
+    const calo_checkpoint *c = &f->model->checkpoint;
+    calo_fault *fault = f->run.fault;
+    f->scale = 1 << (c->vae.levels - 1);
+    if (r->size != sizeof *r)
+        return calo_fail(fault, CALO_EUSAGE, "the request's size is %zu, this library expects %zu; use CALO_REQUEST_INIT",
+                         r->size, sizeof *r);
+    f->width = r->width ? r->width : c->unet.sample_size * f->scale;
+    f->height = r->height ? r->height : c->unet.sample_size * f->scale;
+    if (f->width < f->scale || f->height < f->scale || f->width > PIXEL_LIMIT || f->height > PIXEL_LIMIT ||
+        f->width % f->scale || f->height % f->scale || f->width % 8 || f->height % 8)
+        return calo_fail(fault, CALO_EUSAGE, "width and height must be multiples of %d up to %d, not %d × %d",
+                         f->scale > 8 ? f->scale : 8, PIXEL_LIMIT, f->width, f->height);
+    if (r->steps < 1 || r->steps > CALO_MAX_STEPS)
+        return calo_fail(fault, CALO_EUSAGE, "steps must be 1 … %d, not %d", CALO_MAX_STEPS, r->steps);
+    if (r->count < 1 || r->count > COUNT_LIMIT)
+        return calo_fail(fault, CALO_EUSAGE, "count must be 1 … %d, not %d", COUNT_LIMIT, r->count);
+    if (!isfinite(r->guidance) || fabs(r->guidance) > 1e6)
+        return calo_fail(fault, CALO_EUSAGE, "guidance must be a finite number, not %g", r->guidance);
+    if (r->clip_skip < 0 || r->clip_skip >= c->clip.num_hidden_layers)
+        return calo_fail(fault, CALO_EUSAGE, "clip-skip must be 0 … %d, not %d", c->clip.num_hidden_layers - 1,
+                         r->clip_skip);
+    if (UINT64_MAX - r->seed < (uint64_t)r->count - 1)
+        return calo_fail(fault, CALO_EUSAGE, "seed %" PRIu64 " and %d images pass 2^64 − 1", r->seed, r->count);
+    return CALO_OK;
+}
+
+static calo_status make_schedule(flow *f)
+{
+    const calo_checkpoint *c = &f->model->checkpoint;
+    const calo_schedule_wish wish = { .scheduler = f->request->scheduler, .spacing = f->request->spacing,
+                                      .prediction = f->model->prediction, .eta = f->request->eta };
+    if (calo_schedule_choose(c->scheduler_class, c->scheduler_json, c->scheduler_path, &wish, &f->schedule, f->run.fault))
+        return f->run.fault->status;
+    return calo_scheduler_compile(f->schedule.scheduler, &f->schedule.config, f->request->steps, &f->program,
+                                  f->run.fault);
+}
+
+static calo_status tokenize(flow *f)
+{
+    const calo_tokenizer *tokenizer = f->model->tokenizer;
+    const int limit = f->model->checkpoint.clip.max_position_embeddings, stated = calo_tokenizer_max_length(tokenizer);
+    f->tokens = stated >= 2 && stated < limit ? stated : limit;
+    f->ids = calo_alloc(2 * (size_t)f->tokens, sizeof *f->ids);
+    if (!f->ids)
+        return calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a prompt");
+    if (f->guided)
+        calo_tokenizer_encode(tokenizer, f->request->negative, f->ids, f->tokens, NULL, f->run.fault);
+    return calo_tokenizer_encode(tokenizer, f->request->prompt, f->ids + (f->guided ? f->tokens : 0), f->tokens, NULL,
+                                 f->run.fault);
+}
+
+/* ---- the run ---------------------------------------------------------------------------------------------------- */
+
+static bool dumping(const flow *f)
+{
+    return f->request->dump && f->run.device;
+}
+
+static void dump_text(flow *f, calo_tensor context)
+{
+    static const char *const halves[] = { "uncond", "cond" };
+    for (int i = f->guided ? 0 : 1, row = 0; i < 2; i++, row++) {
+        char name[32];
+        snprintf(name, sizeof name, "tokens.%s", halves[i]);
+        calo_dump_values(&f->dump, name, 1, (int64_t[]){ f->tokens }, true, f->ids + row * f->tokens, f->run.fault);
+        snprintf(name, sizeof name, "context.%s", halves[i]);
+        calo_tensor half = calo_batches(context, row, 1);
+        calo_dump_append(&f->dump, &f->run, name, calo_reshape(half, 2, half.dims + 1));
+    }
+}
+
+static void dump_schedule(flow *f)
+{
+    const int count = f->program->step_count;
+    float *values = calo_alloc((size_t)count, sizeof *values);
+    if (!values) {
+        calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for the dump");
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        values[i] = (float)f->program->steps[i].timestep;
+    calo_dump_values(&f->dump, "timesteps", 1, (int64_t[]){ count }, false, values, f->run.fault);
+    for (int i = 0; i < count; i++)
+        values[i] = (float)f->program->steps[i].sigma;
+    if (f->program->has_sigmas)
+        calo_dump_values(&f->dump, "sigmas", 1, (int64_t[]){ count }, false, values, f->run.fault);
+    calo_free(values);
+}
+
+/* Prompt and schedule to what every step uses. */
+static void prepare(flow *f)
+{
+    calo_run *run = &f->run;
+    const int64_t halves = f->guided ? 2 : 1, calls = f->program->step_count;
+    const double begin = calo_seconds();
+    float *timesteps = calo_alloc((size_t)calls, sizeof *timesteps);
+    if (!timesteps)
+        calo_fail(run->fault, CALO_EMEMORY, "no host memory for %" PRId64 " timesteps", calls);
+    for (int64_t i = 0; timesteps && i < calls; i++)
+        timesteps[i] = (float)f->program->steps[i].timestep;
+
+    run->label = "text_encoder";
+    calo_tensor ids = calo_new(run, CALO_I32, 2, (int64_t[]){ halves, f->tokens });
+    calo_upload(run, ids, f->ids);
+    calo_tensor context = calo_clip_encode(run, &f->model->clip, ids, f->request->clip_skip);
+    calo_drop(run, &ids);
+    if (dumping(f))
+        dump_text(f, context);
+    calo_tensor times = calo_new(run, CALO_F32, 1, &calls);
+    calo_upload(run, times, timesteps);
+    calo_unet_prepare(run, &f->model->unet, times, context, &f->cache);
+    calo_drop(run, &times);
+    calo_drop(run, &context);
+    calo_free(timesteps);
+    if (run->device && !calo_failed(run))
+        run->device->api->finish(run->device, run->fault);
+    f->timing->encode_s = calo_seconds() - begin;
+}
+
+static calo_tensor predict(void *user, calo_run *run, calo_tensor x, int call)
+{
+    flow *f = user;
+    return calo_unet_predict(run, &f->model->unet, &f->cache, x, call);
+}
+
+static int on_step(void *user, int done, double seconds)
+{
+    flow *f = user;
+    const calo_progress progress = { f->image, done, f->program->step_count, seconds, calo_seconds() - f->begin };
+    if (f->timing->step_s)
+        f->timing->step_s[f->timing->step_count++] = seconds;
+    return f->request->on_step ? f->request->on_step(f->request->user, &progress) : 0;
+}
+
+static void on_tensor(void *user, calo_run *run, const char *key, int number, calo_tensor t)
+{
+    flow *f = user;
+    char name[32];
+    snprintf(name, sizeof name, "%s.%03d", key, number);
+    calo_dump_append(&f->dump, run, name, t);
+}
+
+/* [1, H, W, 3] of −1 … 1 to a picture: x/2 + ½, clamped. */
+static void finish_image(flow *f, calo_tensor decoded)
+{
+    const int64_t dims[] = { 1, f->height, f->width, 3 }, count = calo_tensor_count(decoded);
+    float *values = f->run.device && !calo_failed(&f->run) ? calo_alloc((size_t)count, sizeof *values) : NULL;
+    int64_t bad = 0;
+    char *parameters = NULL;
+    if (f->run.device && !values)
+        calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a picture of %d × %d", f->width, f->height);
+    if (calo_failed(&f->run) || !values)
+        goto done;
+    calo_download(&f->run, decoded, values);
+    for (int64_t i = 0; i < count && !calo_failed(&f->run); i++) {
+        bad += !isfinite(values[i]);
+        const float v = values[i] * 0.5f + 0.5f;
+        values[i] = v < 0 ? 0 : v > 1 ? 1 : v;
+    }
+    if (bad)
+        calo_fail(f->run.fault, CALO_ENONFINITE, "the decoded picture holds %" PRId64 " numbers that are not finite", bad);
+    parameters = calo_parameters_text(f->request, &f->model->checkpoint, f->schedule.scheduler, f->width, f->height,
+                                      f->request->seed + (uint64_t)f->image);
+    if (!parameters)
+        calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a picture's text");
+    if (dumping(f) && !calo_failed(&f->run))
+        calo_dump_append_values(&f->dump, "image", 4, dims, values, f->run.fault);
+    if (!calo_failed(&f->run))
+        calo_image_make(f->model->context, f->width, f->height, values, parameters, &f->images[f->image]);
+done:
+    calo_free(parameters);
+    calo_free(values);
+}
+
+static void one_image(flow *f)
+{
+    calo_run *run = &f->run;
+    calo_rng rng;
+    const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.unet.in_channels };
+    const calo_denoise denoise = { .program = f->program, .guidance = f->request->guidance, .predict = predict,
+                                   .on_step = on_step, .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
+    run->label = "scheduler";
+    calo_rng_seed(&rng, f->request->seed + (uint64_t)f->image);
+    calo_tensor latents = calo_new(run, CALO_F32, 4, dims);
+    calo_draw_latents(run, &rng, latents);
+    if (dumping(f))
+        calo_dump_append(&f->dump, run, "noise", latents);
+    latents = calo_denoise_run(run, &denoise, latents, &rng);
+
+    const double begin = calo_seconds();
+    calo_tensor decoded = calo_vae_decode(run, &f->model->vae, latents);
+    finish_image(f, decoded);
+    f->timing->decode_s += calo_seconds() - begin;
+    calo_drop(run, &decoded);
+    calo_drop(run, &latents);
+}
+
+static void run_all(flow *f)
+{
+    f->begin = calo_seconds();
+    prepare(f);
+    /* A plan needs one image: the others take the same memory again. */
+    const int count = f->run.device ? f->request->count : 1;
+    for (f->image = 0; f->image < count && !calo_failed(&f->run); f->image++)
+        one_image(f);
+    calo_unet_cache_free(&f->run, &f->model->unet, &f->cache);
+    f->timing->total_s = calo_seconds() - f->begin;
+}
+
+/* ---- the calls -------------------------------------------------------------------------------------------------- */
+
+static calo_status flow_open(flow *f, calo_model *model, const calo_request *request, calo_timing *timing)
+{
+    memset(f, 0, sizeof *f);
+    f->model = model;
+    f->request = request;
+    f->timing = timing;
+    f->run = (calo_run){ .info = calo_model_device(model), .arena = &f->arena, .dtype = model->dtype,
+                         .fault = &model->context->fault };
+    calo_fault_clear(f->run.fault);
+    calo_arena_init(&f->arena, model->context->device, &f->run.info);
+    if (check_request(f) || make_schedule(f))
+        return f->run.fault->status;
+    f->guided = request->guidance > 1;
+    return tokenize(f);
+}
+
+static void flow_close(flow *f)
+{
+    calo_arena_free(&f->arena);
+    calo_dump_free(&f->dump);
+    calo_program_free(&f->program);
+    calo_schedule_choice_free(&f->schedule);
+    calo_free(f->ids);
+}
+
+/* Runs without a device, which leaves the arena's peak behind. */
+static calo_status plan(flow *f, calo_ledger *ledger)
+{
+    f->run.device = NULL;
+    f->run.ledger = ledger;
+    run_all(f);
+    f->run.ledger = NULL;
+    return f->run.fault->status;
+}
+
+static calo_status fit(const flow *f)
+{
+    const calo_device *device = f->model->context->device;
+    const uint64_t need = calo_arena_size(&f->arena);
+    if (device->allocated + need > device->info.memory)
+        return calo_fail(f->run.fault, CALO_EMEMORY,
+                         "%d × %d needs %" PRIu64 " bytes for activations; %s has %" PRIu64 ", of which %" PRIu64
+                         " are in use",
+                         f->width, f->height, need, device->info.name, device->info.memory, device->allocated);
+    return CALO_OK;
+}
+
+calo_status calo_generate(calo_model *model, const calo_request *request, calo_image **images)
+{
+    flow f;
+    calo_timing own = { 0 }, *timing = request->size == sizeof *request && request->timing ? request->timing : &own;
+    calo_ledger ledger = { 0 };
+    double *step_s = timing->step_s;
+    for (int i = 0; request->size == sizeof *request && i < request->count; i++)
+        images[i] = NULL;
+    *timing = (calo_timing){ .step_s = step_s };
+    calo_status status = flow_open(&f, model, request, timing);
+    if (!status && !model->context->device)
+        status = calo_fail(f.run.fault, CALO_EDEVICE, "this context has no device; it can only plan");
+    if (!status)
+        status = plan(&f, NULL);
+    if (!status)
+        status = fit(&f);
+    if (!status)
+        status = calo_arena_commit(&f.arena, f.run.fault);
+    if (!status) {
+        *timing = (calo_timing){ .step_s = step_s };
+        f.images = images;
+        f.run.device = model->context->device;
+        f.run.profile = request->profile;
+        f.run.check = request->check;
+        f.run.ledger = request->report ? &ledger : NULL;
+        if (dumping(&f))
+            dump_schedule(&f);
+        run_all(&f);
+        status = f.run.fault->status;
+    }
+    if (!status && request->dump)
+        status = calo_dump_write(&f.dump, request->dump, f.run.fault);
+    if (!status && request->report)
+        status = calo_report_make(&ledger, model, calo_arena_size(&f.arena), &f.run.info, request->report, f.run.fault);
+    for (int i = 0; status && request->size == sizeof *request && i < request->count; i++)
+        calo_free_image(&images[i]);
+    calo_ledger_free(&ledger);
+    flow_close(&f);
+    return status;
+}
+
+calo_status calo_plan(calo_model *model, const calo_request *request, calo_report **report)
+{
+    flow f;
+    calo_timing timing = { 0 };
+    calo_ledger ledger = { 0 };
+    *report = NULL;
+    calo_status status = flow_open(&f, model, request, &timing);
+    if (!status)
+        status = plan(&f, &ledger);
+    if (!status)
+        status = calo_report_make(&ledger, model, calo_arena_size(&f.arena), &f.run.info, report, f.run.fault);
+    calo_ledger_free(&ledger);
+    flow_close(&f);
+    return status;
+}
