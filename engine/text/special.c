@@ -142,7 +142,7 @@ static calo_status read_extra(struct plan *plan, const cJSON *items, const char 
     plan->extra_stated = !cJSON_IsObject(items);
     cJSON_ArrayForEach(item, items)
     {
-        struct value value = { ABSENT };
+        struct value value = { .kind = ABSENT };
         if (!status)
             status = read_value(plan, item, file, map, &value);
         if (!status && value.kind != PLAIN && value.kind != OBJECT)
