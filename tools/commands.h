@@ -18,8 +18,7 @@ int command_make_random(int count, char **words);
 /* ---- options (options.c) ---------------------------------------------------------------------------------------- */
 
 typedef struct options {
-    const char *flow;          /* "txt2img" where a command takes a flow */
-    const char *words[2];      /* what stands without an option's name: MODEL of info, NAME and DIR of make-random */
+    const char *words[2];      /* what stands without an option's name: a flow, MODEL of info, NAME and DIR of make-random */
     const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump;
     const char *dtype_name;
     calo_type dtype;
@@ -30,7 +29,7 @@ typedef struct options {
 } options;
 
 /* Which groups of options a command takes. */
-enum { OPTIONS_COMMON = 1, OPTIONS_FLOW = 2, OPTIONS_INFO = 4, OPTIONS_DTYPE = 8 };
+enum { OPTIONS_COMMON = 1, OPTIONS_FLOW = 2, OPTIONS_INFO = 4, OPTIONS_DTYPE = 8, OPTIONS_JSON = 16 };
 
 /* Fills *o from the words after the command's name, of which at most `words` may stand alone. Returns 0, or 2 after
  * printing one line that names the option. */

@@ -42,7 +42,7 @@ static const struct option {
     { "--threads", "N", INTEGER, OPTIONS_COMMON, FIELD(threads), "processor threads of a PoCL device (all)" },
     { "--quiet", NULL, FLAG, OPTIONS_COMMON, FIELD(quiet), "no progress" },
     { "--layouts", NULL, FLAG, OPTIONS_INFO, FIELD(layouts), "list the names that layout:NAME takes" },
-    { "--json", NULL, FLAG, OPTIONS_COMMON | OPTIONS_INFO, FIELD(json), "one JSON object on standard output" },
+    { "--json", NULL, FLAG, OPTIONS_COMMON | OPTIONS_INFO | OPTIONS_JSON, FIELD(json), "one JSON object on standard output" },
     { "--help", NULL, FLAG, ~0, FIELD(help), "this text" },
 };
 enum { OPTION_COUNT = sizeof table / sizeof *table };

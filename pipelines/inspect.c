@@ -1,0 +1,118 @@
+/* What a model is, without reading a number of it: calo_inspect, and the random folders of calo_make_random. */
+#include "../engine/shim.h"
+#include "../engine/weights/json.h"
+#include "model.h"
+
+#include <string.h>
+
+/* ---- inspect ---------------------------------------------------------------------------------------------------- */
+
+typedef struct tally {
+    const calo_checkpoint *checkpoint;
+    calo_parameters *p;
+    double parameters;
+    double types[CALO_STORED_TYPES];
+    calo_type layout_type;
+} tally;
+
+static void count_parameter(void *user, const char *name, int rank, const int64_t *dims, calo_parameter_kind kind)
+{
+    tally *t = user;
+    double count = 1;
+    (void)kind;
+    for (int i = 0; i < rank; i++)
+        count *= (double)dims[i];
+    t->parameters += count;
+    if (t->checkpoint->form == CALO_FORM_LAYOUT)
+        return;
+    const calo_entry *entry = calo_checkpoint_find(t->checkpoint, t->p->part, name, t->p->fault);
+    if (entry)
+        t->types[entry->type] += count;
+}
+
+static cJSON *part_json(calo_model *model, calo_part part, calo_fault *fault)
+{
+    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
+                          .visit = count_parameter };
+    tally t = { .checkpoint = &model->checkpoint, .p = &p };
+    p.user = &t;
+    if (part == CALO_TEXT)
+        calo_clip_load(&p, &model->checkpoint.clip, &model->clip);
+    else if (part == CALO_UNET)
+        calo_unet_load(&p, &model->checkpoint.unet, &model->unet);
+    else
+        calo_vae_load(&p, &model->checkpoint.vae, true, &model->vae);
+    cJSON *object = cJSON_CreateObject(), *types = cJSON_AddObjectToObject(object, "types");
+    cJSON_AddNumberToObject(object, "parameters", t.parameters);
+    for (int i = 0; i < CALO_STORED_TYPES; i++)
+        if (t.types[i] > 0)
+            cJSON_AddNumberToObject(types, calo_stored_name(i), t.types[i]);
+    return object;
+}
+
+static void add_ints(cJSON *object, const char *name, const int *values, int count)
+{
+    cJSON_AddItemToObject(object, name, cJSON_CreateIntArray(values, count));
+}
+
+static void add_configs(cJSON *parts, const calo_checkpoint *c)
+{
+    cJSON *unet = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_UNET));
+    cJSON *vae = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_VAE));
+    cJSON *text = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_TEXT));
+    add_ints(unet, "block_out_channels", c->unet.block_out_channels, c->unet.levels);
+    add_ints(unet, "layers_per_block", c->unet.layers_per_block, c->unet.levels);
+    add_ints(unet, "heads", c->unet.heads, c->unet.levels);
+    cJSON_AddNumberToObject(unet, "in_channels", c->unet.in_channels);
+    cJSON_AddNumberToObject(unet, "cross_attention_dim", c->unet.cross_attention_dim);
+    cJSON_AddNumberToObject(unet, "norm_num_groups", c->unet.norm_num_groups);
+    cJSON_AddBoolToObject(unet, "use_linear_projection", c->unet.use_linear_projection);
+    add_ints(vae, "block_out_channels", c->vae.block_out_channels, c->vae.levels);
+    cJSON_AddNumberToObject(vae, "latent_channels", c->vae.latent_channels);
+    cJSON_AddNumberToObject(vae, "scaling_factor", c->vae.scaling_factor);
+    cJSON_AddNumberToObject(text, "hidden_size", c->clip.hidden_size);
+    cJSON_AddNumberToObject(text, "num_hidden_layers", c->clip.num_hidden_layers);
+    cJSON_AddNumberToObject(text, "num_attention_heads", c->clip.num_attention_heads);
+    cJSON_AddNumberToObject(text, "vocab_size", c->clip.vocab_size);
+}
+
+static char *describe(calo_model *model, calo_fault *fault)
+{
+    static const char *const forms[] = { "diffusers folder", "single file", "layout" };
+    const calo_checkpoint *c = &model->checkpoint;
+    const int side = c->unet.sample_size << (c->vae.levels - 1);
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "name", c->name);
+    cJSON_AddStringToObject(object, "architecture", "Stable Diffusion 1");
+    cJSON_AddStringToObject(object, "form", forms[c->form]);
+    cJSON_AddStringToObject(object, "scheduler", c->scheduler_class);
+    cJSON_AddNumberToObject(object, "width", side);
+    cJSON_AddNumberToObject(object, "height", side);
+    cJSON_AddStringToObject(object, "reason", c->reason);
+    cJSON *parts = cJSON_AddObjectToObject(object, "parts");
+    for (int part = 0; part < CALO_PARTS && !fault->status; part++)
+        cJSON_AddItemToObject(parts, calo_part_name(part), part_json(model, part, fault));
+    if (!fault->status)
+        add_configs(parts, c);
+    char *printed = fault->status ? NULL : cJSON_Print(object), *text = printed ? calo_copy_string(printed) : NULL;
+    if (!text)
+        calo_fail(fault, CALO_EMEMORY, "no host memory to describe %s", c->path);
+    cJSON_free(printed);
+    cJSON_Delete(object);
+    return text;
+}
+
+calo_status calo_inspect(calo_context *context, const char *path, char **json)
+{
+    calo_model *model = calo_alloc(1, sizeof *model);
+    calo_fault *fault = &context->fault;
+    *json = NULL;
+    calo_fault_clear(fault);
+    if (!model)
+        return calo_fail(fault, CALO_EMEMORY, "no host memory to look into %s", path);
+    model->context = context;
+    if (calo_checkpoint_open(path, &model->checkpoint, fault) == CALO_OK)
+        *json = describe(model, fault);
+    calo_unload(&model);
+    return fault->status;
+}
