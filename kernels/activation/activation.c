@@ -1,5 +1,6 @@
 /* The op `activation`. */
 #include "activation.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(activation);
 
@@ -24,7 +25,7 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-/* Each work-item takes CHUNK elements; those that take many are alone in their group. */
+/* Each work-item takes CHUNK elements; those that take many are alone in their group, others are 64. */
 static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     const int64_t count = calo_tensor_count(call->out), chunk = call->tuning[0];
@@ -33,9 +34,7 @@ static void launch(calo_run *run, const calo_call *call, const calo_variant *var
     calo_arg_tensor(&launch, call->in[0]);
     calo_arg_tensor(&launch, call->out);
     calo_arg_long(&launch, count);
-    launch.global[0] = (size_t)calo_ceil_div(count, chunk);
-    for (int i = 0; i < 3 && chunk > 1; i++)
-        launch.local[i] = 1;
+    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : 64);
     calo_dispatch(run, &launch);
 }
 

@@ -1,5 +1,6 @@
 /* y = act(x). Bound by memory: two bytes moved per byte of x. */
-__kernel void activation_element(__global const act *x, ulong x_at, __global act *y, ulong y_at, ulong count)
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void
+activation_element(__global const act *x, ulong x_at, __global act *y, ulong y_at, ulong count)
 {
     const ulong i = get_global_id(0);
     if (i < count)

@@ -1,5 +1,6 @@
 /* The op `concat`. */
 #include "concat.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(concat);
 
@@ -51,15 +52,14 @@ static calo_launch begin(const calo_call *call, const calo_variant *variant)
 static void launch_rows(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     calo_launch launch = begin(call, variant);
-    launch.global[0] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), call->tuning[0]);
-    launch.local[0] = launch.local[1] = launch.local[2] = 1;
+    calo_groups(&launch, calo_ceil_div(calo_tensor_rows(call->out), call->tuning[0]), 1);
     calo_dispatch(run, &launch);
 }
 
 static void launch_numbers(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     calo_launch launch = begin(call, variant);
-    launch.global[0] = (size_t)calo_tensor_columns(call->out);
+    calo_groups(&launch, calo_tensor_columns(call->out), 64);
     launch.global[1] = (size_t)calo_tensor_rows(call->out);
     calo_dispatch(run, &launch);
 }

@@ -32,10 +32,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void concat_rows(CONCAT_
     }
 }
 
-__kernel void concat_number(CONCAT_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void concat_number(CONCAT_ARGUMENTS)
 {
-    const int c = get_global_id(0);
+    const int c = get_global_id(0), columns = a_columns + b_columns;
     const ulong row = get_global_id(1);
-    y[y_at + row * (a_columns + b_columns) + c] =
-        c < a_columns ? a[a_at + row * a_stride + c] : b[b_at + row * b_stride + c - a_columns];
+    if (c < columns)
+        y[y_at + row * columns + c] =
+            c < a_columns ? a[a_at + row * a_stride + c] : b[b_at + row * b_stride + c - a_columns];
 }

@@ -1,5 +1,6 @@
 /* The ops `combine` and `blend`. */
 #include "elementwise.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(combine);
 CALO_DECLARE_REFERENCE(blend);
@@ -46,7 +47,7 @@ static void launch_combine(calo_run *run, const calo_call *call, const calo_vari
     const int64_t count = calo_tensor_count(call->out), chunk = call->tuning[0];
     calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
     calo_define(&launch, "OUT", calo_type_macro(call->out.type));
-    calo_define(&launch, "INPUTS", args->count);
+    calo_arg_int(&launch, args->count);
     for (int i = 0; i < CALO_MAX_INPUTS; i++) /* unused slots repeat the first, the kernel does not read them */
         calo_arg_tensor(&launch, call->in[i < args->count ? i : 0]);
     calo_arg_tensor(&launch, call->out);
@@ -55,9 +56,7 @@ static void launch_combine(calo_run *run, const calo_call *call, const calo_vari
     calo_arg_float(&launch, args->constant);
     calo_arg_float(&launch, args->clamp);
     calo_arg_long(&launch, count);
-    launch.global[0] = (size_t)calo_ceil_div(count, chunk);
-    for (int i = 0; i < 3 && chunk > 1; i++) /* work-items that take many elements are alone in their group */
-        launch.local[i] = 1;
+    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : 64);
     calo_dispatch(run, &launch);
 }
 
@@ -161,19 +160,23 @@ static calo_cost cost_blend(const calo_call *call)
 
 static void launch_blend(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
+    const int64_t count = calo_tensor_count(call->out), chunk = call->tuning[0];
     calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
     for (int i = 0; i < 3; i++)
         calo_arg_tensor(&launch, call->in[i]);
     calo_arg_tensor(&launch, call->out);
     calo_arg_int(&launch, calo_tensor_columns(call->out));
     calo_arg_long(&launch, calo_tensor_rows(call->in[2]));
-    launch.global[0] = (size_t)calo_tensor_rows(call->out);
+    calo_arg_long(&launch, count);
+    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : 64);
     calo_dispatch(run, &launch);
 }
 
 static const calo_variant blend_variants[] = {
-    { .name = "row", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
-      .source = "elementwise/elementwise.cl", .entry = "blend_row", .supports = any, .launch = launch_blend },
+    { .name = "chunk", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "elementwise/elementwise.cl",
+      .entry = "blend_chunk", .tunables = { { "CHUNK", { 1024 } } }, .supports = any, .launch = launch_blend },
+    { .name = "element", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "elementwise/elementwise.cl",
+      .entry = "blend_element", .tunables = { { "CHUNK", { 1 } } }, .supports = any, .launch = launch_blend },
 };
 
 const calo_op calo_op_blend = {

@@ -1,7 +1,4 @@
 /* y = constant + Σ c_i x_i, clamped; and blends. Bound by memory. The sum runs in slot order. */
-#ifndef INPUTS
-#define INPUTS 1
-#endif
 #ifndef OUT
 #define OUT ACT
 #endif
@@ -24,7 +21,7 @@ typedef ushort out_type;
 #endif
 
 #define COMBINE_ARGUMENTS                                                                                              \
-    __global const act *x0, ulong a0, __global const act *x1, ulong a1, __global const act *x2, ulong a2,              \
+    int inputs, __global const act *x0, ulong a0, __global const act *x1, ulong a1, __global const act *x2, ulong a2,  \
         __global const act *x3, ulong a3, __global const act *x4, ulong a4, __global const act *x5, ulong a5,          \
         __global const act *x6, ulong a6, __global const act *x7, ulong a7, __global out_type *y, ulong y_at,          \
         float c0, float c1, float c2, float c3, float c4, float c5, float c6, float c7, float constant_term,           \
@@ -32,25 +29,25 @@ typedef ushort out_type;
 
 #define SUM(load, vector)                                                                                              \
     vector sum = fma((vector)(c0), load(x0, a0 + i), (vector)(constant_term));                                         \
-    if (INPUTS > 1)                                                                                                    \
+    if (inputs > 1)                                                                                                    \
         sum = fma((vector)(c1), load(x1, a1 + i), sum);                                                                \
-    if (INPUTS > 2)                                                                                                    \
+    if (inputs > 2)                                                                                                    \
         sum = fma((vector)(c2), load(x2, a2 + i), sum);                                                                \
-    if (INPUTS > 3)                                                                                                    \
+    if (inputs > 3)                                                                                                    \
         sum = fma((vector)(c3), load(x3, a3 + i), sum);                                                                \
-    if (INPUTS > 4)                                                                                                    \
+    if (inputs > 4)                                                                                                    \
         sum = fma((vector)(c4), load(x4, a4 + i), sum);                                                                \
-    if (INPUTS > 5)                                                                                                    \
+    if (inputs > 5)                                                                                                    \
         sum = fma((vector)(c5), load(x5, a5 + i), sum);                                                                \
-    if (INPUTS > 6)                                                                                                    \
+    if (inputs > 6)                                                                                                    \
         sum = fma((vector)(c6), load(x6, a6 + i), sum);                                                                \
-    if (INPUTS > 7)                                                                                                    \
+    if (inputs > 7)                                                                                                    \
         sum = fma((vector)(c7), load(x7, a7 + i), sum);                                                                \
     if (limit > 0) /* written so that a NaN stays */                                                                   \
         sum = select(select(sum, (vector)(limit), isgreater(sum, (vector)(limit))), (vector)(-limit),                  \
                      isless(sum, (vector)(-limit)))
 
-__kernel void combine_element(COMBINE_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void combine_element(COMBINE_ARGUMENTS)
 {
     const ulong i = get_global_id(0);
     if (i < count) {
@@ -73,15 +70,27 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void combine_vector16(CO
     }
 }
 
-/* One row (pixel) a work-item. */
-__kernel void blend_row(__global const act *a, ulong a_at, __global const act *b, ulong b_at, __global const act *mask,
-                        ulong mask_at, __global act *y, ulong y_at, int columns, ulong mask_rows)
+#define BLEND_ARGUMENTS                                                                                                \
+    __global const act *a, ulong a_at, __global const act *b, ulong b_at, __global const act *mask, ulong mask_at,     \
+        __global act *y, ulong y_at, int columns, ulong mask_rows, ulong count
+
+/* Element i; its row of the mask comes around with every batch when the mask has one batch only. */
+#define BLEND(i)                                                                                                       \
+    const float m = load_act(mask, mask_at + (i) / columns % mask_rows), from = load_act(a, a_at + (i));               \
+    store_act(fma(m, load_act(b, b_at + (i)) - from, from), y, y_at + (i))
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void blend_chunk(BLEND_ARGUMENTS)
 {
-    const ulong row = get_global_id(0);
-    const float m = load_act(mask, mask_at + row % mask_rows);
-    for (int c = 0; c < columns; c++) {
-        const ulong i = row * columns + c;
-        const float from = load_act(a, a_at + i);
-        store_act(fma(m, load_act(b, b_at + i) - from, from), y, y_at + i);
+    const ulong begin = get_global_id(0) * (ulong)CHUNK, end = min(begin + CHUNK, count);
+    for (ulong i = begin; i < end; i++) {
+        BLEND(i);
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void blend_element(BLEND_ARGUMENTS)
+{
+    const ulong i = get_global_id(0);
+    if (i < count) {
+        BLEND(i);
     }
 }

@@ -1,6 +1,7 @@
 /* The ops `tokens` and `timesteps`. */
 #include "embedding.h"
 #include "../../engine/shim.h"
+#include "../groups.h"
 
 #include <math.h>
 
@@ -57,7 +58,7 @@ static void launch_tokens(calo_run *run, const calo_call *call, const calo_varia
     calo_arg_int(&launch, ids.dims[1]);
     calo_arg_int(&launch, table.dims[0]);
     calo_arg_int(&launch, table.dims[1]);
-    launch.global[0] = row ? 1 : (size_t)table.dims[1];
+    calo_groups(&launch, row ? 1 : table.dims[1], row ? 1 : 64);
     launch.global[1] = (size_t)calo_tensor_count(ids);
     calo_dispatch(run, &launch);
 }
@@ -147,7 +148,7 @@ static void launch_timesteps(calo_run *run, const calo_call *call, const calo_va
     calo_arg_tensor(&launch, call->out);
     calo_arg_int(&launch, args->dim);
     calo_arg_int(&launch, args->flip);
-    launch.global[0] = (size_t)calo_ceil_div(args->dim, 2);
+    calo_groups(&launch, calo_ceil_div(args->dim, 2), 64);
     launch.global[1] = (size_t)call->in[0].dims[0];
     calo_dispatch(run, &launch);
 }

@@ -28,7 +28,7 @@ typedef ushort position;
     const ulong from = table_at + (ulong)clamp(ids[ids_at + row], 0, rows - 1) * width;                                \
     const ulong place = positions_at + row % tokens * width
 
-__kernel void embed_row(EMBED_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void embed_row(EMBED_ARGUMENTS)
 {
     EMBED_ROW;
     int d = 0;
@@ -38,23 +38,25 @@ __kernel void embed_row(EMBED_ARGUMENTS)
         store_act(load_weight(table, from + d) + load_position(positions, place + d), y, to + d);
 }
 
-__kernel void embed_number(EMBED_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void embed_number(EMBED_ARGUMENTS)
 {
     EMBED_ROW;
     const int d = get_global_id(0);
-    store_act(load_weight(table, from + d) + load_position(positions, place + d), y, to + d);
+    if (d < width)
+        store_act(load_weight(table, from + d) + load_position(positions, place + d), y, to + d);
 }
 
 /* A work-item writes one sine and its cosine; of an odd width, the last one writes the zero. */
-__kernel void embed_angle(__global const float *t, ulong t_at, __global const float *frequencies, ulong frequencies_at,
-                          __global act *y, ulong y_at, int width, int flip)
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void
+embed_angle(__global const float *t, ulong t_at, __global const float *frequencies, ulong frequencies_at,
+            __global act *y, ulong y_at, int width, int flip)
 {
     const int i = get_global_id(0), half_width = width / 2;
     const ulong row = get_global_id(1), to = y_at + row * width;
-    if (i == half_width) {
+    if (i == half_width && width % 2)
         store_act(0.0f, y, to + width - 1);
+    if (i >= half_width)
         return;
-    }
     const float angle = t[t_at + row] * frequencies[frequencies_at + i];
     store_act(sin(angle), y, to + (flip ? half_width : 0) + i);
     store_act(cos(angle), y, to + (flip ? 0 : half_width) + i);

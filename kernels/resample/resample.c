@@ -1,5 +1,6 @@
 /* The op `resample`. */
 #include "resample.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(resample);
 
@@ -27,7 +28,7 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-/* A work-item copies one pixel, or one row of pixels. */
+/* A work-item copies one number, or one row of pixels. */
 static void launch_pixels(calo_run *run, const calo_call *call, const calo_variant *variant, bool rows)
 {
     const calo_tensor x = call->in[0];
@@ -42,7 +43,7 @@ static void launch_pixels(calo_run *run, const calo_call *call, const calo_varia
     calo_arg_int(&launch, to[2]);
     calo_arg_float(&launch, (float)from[1] / (float)to[1]);
     calo_arg_float(&launch, (float)from[2] / (float)to[2]);
-    launch.global[0] = rows ? 1 : (size_t)to[2];
+    calo_groups(&launch, rows ? 1 : to[2] * to[3], rows ? 1 : 64);
     launch.global[1] = (size_t)to[1];
     launch.global[2] = (size_t)to[0];
     calo_dispatch(run, &launch);
@@ -53,7 +54,7 @@ static void launch_row(calo_run *run, const calo_call *call, const calo_variant 
     launch_pixels(run, call, variant, true);
 }
 
-static void launch_pixel(calo_run *run, const calo_call *call, const calo_variant *variant)
+static void launch_number(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     launch_pixels(run, call, variant, false);
 }
@@ -61,8 +62,8 @@ static void launch_pixel(calo_run *run, const calo_call *call, const calo_varian
 static const calo_variant variants[] = {
     { .name = "row", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "resample/resample.cl",
       .entry = "resample_row", .supports = any, .launch = launch_row },
-    { .name = "pixel", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "resample/resample.cl",
-      .entry = "resample_pixel", .supports = any, .launch = launch_pixel },
+    { .name = "number", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "resample/resample.cl",
+      .entry = "resample_number", .supports = any, .launch = launch_number },
 };
 
 const calo_op calo_op_resample = {

@@ -30,16 +30,17 @@ void copy_pixel(__global const raw *x, __global raw *y, int channels)
     __global const raw *from = x + x_at + (b * height + nearest(i, height, out_height, scale_y)) * width * stride;     \
     __global raw *to = y + y_at + (b * out_height + i) * out_width * channels
 
-__kernel void resample_row(RESAMPLE_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void resample_row(RESAMPLE_ARGUMENTS)
 {
     RESAMPLE_ROW;
     for (int j = 0; j < out_width; j++)
         copy_pixel(from + (ulong)nearest(j, width, out_width, scale_x) * stride, to + (ulong)j * channels, channels);
 }
 
-__kernel void resample_pixel(RESAMPLE_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void resample_number(RESAMPLE_ARGUMENTS)
 {
     RESAMPLE_ROW;
-    const int j = get_global_id(0);
-    copy_pixel(from + (ulong)nearest(j, width, out_width, scale_x) * stride, to + (ulong)j * channels, channels);
+    const int at = get_global_id(0), j = at / channels, c = at - j * channels;
+    if (j < out_width)
+        to[at] = from[(ulong)nearest(j, width, out_width, scale_x) * stride + c];
 }

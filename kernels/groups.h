@@ -1,0 +1,16 @@
+/* Work-groups of a fixed size. Kernels state theirs (reqd_work_group_size), which PoCL needs so as not to compile a
+   kernel again for each size that it would choose itself, and other devices so that odd sizes do not make small groups. */
+#ifndef CALO_GROUPS_H
+#define CALO_GROUPS_H
+
+#include "op.h"
+
+/* Dimension 0 runs over `items` work-items in groups of `group`; the last group's surplus is the kernel's to leave. */
+static inline void calo_groups(calo_launch *launch, int64_t items, int group)
+{
+    launch->global[0] = (size_t)(calo_ceil_div(items, group) * group);
+    launch->local[0] = (size_t)group;
+    launch->local[1] = launch->local[2] = 1;
+}
+
+#endif
