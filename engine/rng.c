@@ -1,136 +1,189 @@
-/* torch's random numbers. Source: ATen/core/MT19937RNGEngine.h, DistributionsHelper.h, native/cpu/DistributionTemplates.h
-   and, for Philox, the counter layout of ATen's CUDA distributions. */
+/* torch's two generators.
+
+   CPU, n ≥ 16: n uniforms u = (word mod 2^24) · 2^-24 are drawn first; then, in each block of 16 and for j < 8,
+       r = √(−2 ln(1 − u[j])),  θ = 2π u[j+8],  out[j] = r cos θ,  out[j+8] = r sin θ;
+   when 16 does not divide n, the last 16 places are drawn anew and transformed again.
+   CPU, n < 16: pairs in double, from 53-bit uniforms: r = √(−2 ln(1 − u2)), θ = 2π u1; the sine is kept for later.
+   CUDA: thread t of a grid enciphers the counter (offset, t), four words a round, two Box–Muller pairs. */
 #include "rng.h"
 
 #include <math.h>
 
-enum { STATE = 624, SHIFT = 397, BLOCK = 16 };
+static const double PI = 3.14159265358979323846;
 
-static const double two_pi = 6.283185307179586476925;
+/* ---- Mersenne Twister ------------------------------------------------------------------------------------------- */
+
+enum { WORDS = CALO_TWISTER_WORDS, SHIFT = 397, BLOCK = 16 };
 
 void calo_rng_seed(calo_rng *rng, uint64_t seed)
 {
+    *rng = (calo_rng){ .next = WORDS };
     rng->state[0] = (uint32_t)seed;
-    for (uint32_t i = 1; i < STATE; i++)
+    for (uint32_t i = 1; i < WORDS; i++)
         rng->state[i] = 1812433253u * (rng->state[i - 1] ^ rng->state[i - 1] >> 30) + i;
-    rng->next = STATE;
-    rng->has_waiting = false;
-    rng->waiting = 0;
 }
 
-static void refill(calo_rng *rng)
+static uint32_t twisted(uint32_t high, uint32_t low, uint32_t far)
+{
+    uint32_t y = (high & 0x80000000u) | (low & 0x7fffffffu);
+    return far ^ y >> 1 ^ (0x9908b0dfu & (0u - (low & 1u)));
+}
+
+static void twist(calo_rng *rng)
 {
     uint32_t *s = rng->state;
-    for (int i = 0; i < STATE; i++) {
-        const uint32_t y = (s[i] & 0x80000000u) | (s[(i + 1) % STATE] & 0x7fffffffu);
-        s[i] = s[(i + SHIFT) % STATE] ^ y >> 1 ^ (y & 1 ? 0x9908b0dfu : 0);
-    }
+    for (int i = 0; i < WORDS - SHIFT; i++)
+        s[i] = twisted(s[i], s[i + 1], s[i + SHIFT]);
+    for (int i = WORDS - SHIFT; i < WORDS - 1; i++)
+        s[i] = twisted(s[i], s[i + 1], s[i + SHIFT - WORDS]);
+    s[WORDS - 1] = twisted(s[WORDS - 1], s[0], s[SHIFT - 1]);
     rng->next = 0;
 }
 
-static uint32_t draw(calo_rng *rng)
+static uint32_t tempered(uint32_t y)
 {
-    if (rng->next == STATE)
-        refill(rng);
-    uint32_t y = rng->state[rng->next++];
     y ^= y >> 11;
     y ^= y << 7 & 0x9d2c5680u;
     y ^= y << 15 & 0xefc60000u;
     return y ^ y >> 18;
 }
 
-/* 53 bits, in [0, 1). */
+static uint32_t draw(calo_rng *rng)
+{
+    if (rng->next == WORDS)
+        twist(rng);
+    return tempered(rng->state[rng->next++]);
+}
+
+static void fill_uniform(calo_rng *rng, float *out, size_t n)
+{
+    while (n) {
+        if (rng->next == WORDS)
+            twist(rng);
+        size_t run = WORDS - rng->next < n ? WORDS - rng->next : n;
+        const uint32_t *state = rng->state + rng->next;
+        for (size_t i = 0; i < run; i++)
+            out[i] = (float)(int32_t)(tempered(state[i]) & 0xffffffu) * 0x1p-24f; /* signed converts in vectors */
+        rng->next += (uint32_t)run;
+        out += run;
+        n -= run;
+    }
+}
+
+/* ---- the CPU generator ------------------------------------------------------------------------------------------ */
+
 static double uniform_double(calo_rng *rng)
 {
-    const uint64_t high = draw(rng), both = high << 32 | draw(rng);
-    return (double)(both & ((UINT64_C(1) << 53) - 1)) * 0x1p-53;
+    uint64_t high = draw(rng), low = draw(rng);
+    return (double)((high << 32 | low) & 0x1fffffffffffffu) * 0x1p-53;
 }
 
 static double normal_double(calo_rng *rng)
 {
-    if (rng->has_waiting) {
-        rng->has_waiting = false;
-        return rng->waiting;
+    if (rng->has_spare) {
+        rng->has_spare = false;
+        return rng->spare;
     }
-    const double u1 = uniform_double(rng), u2 = uniform_double(rng);
-    const double radius = sqrt(-2 * log1p(-u2)), theta = two_pi * u1;
-    rng->waiting = radius * sin(theta);
-    rng->has_waiting = true;
-    return radius * cos(theta);
+    double u1 = uniform_double(rng), u2 = uniform_double(rng);
+    double radius = sqrt(-2.0 * log1p(-u2)), angle = 2.0 * PI * u1;
+    rng->spare = radius * sin(angle);
+    rng->has_spare = true;
+    return radius * cos(angle);
 }
 
-static void fill_uniform(calo_rng *rng, float *values, size_t count)
+/* The angle is a product of floats, as in torch's AVX2 code. Its scalar code multiplies in double, which at radius 5
+ * and angle 6 is 2e-6 away; nearly every machine runs the AVX2 code. */
+static void transform_block(float *d)
 {
-    for (size_t i = 0; i < count; i++)
-        values[i] = (float)(draw(rng) & 0xffffff) * 0x1p-24f;
-}
-
-/* 16 uniforms to 16 normals, in place. */
-static void turn_block(float *d)
-{
+    const float turn = (float)(2.0 * PI);
     for (int j = 0; j < BLOCK / 2; j++) {
-        const float u1 = 1 - d[j], radius = sqrtf(-2 * logf(u1));
-        const float theta = (float)(two_pi * (double)d[j + BLOCK / 2]);
-        d[j] = radius * cosf(theta);
-        d[j + BLOCK / 2] = radius * sinf(theta);
+        float radius = sqrtf(-2.0f * logf(1.0f - d[j])), angle = turn * d[j + BLOCK / 2];
+        d[j] = radius * cosf(angle);
+        d[j + BLOCK / 2] = radius * sinf(angle);
     }
 }
 
-void calo_rng_normal_f32(calo_rng *rng, float *values, size_t count)
+void calo_rng_normal_f32(calo_rng *rng, float *out, size_t n)
 {
-    if (count < BLOCK) {
-        for (size_t i = 0; i < count; i++)
-            values[i] = (float)normal_double(rng);
+    if (n < BLOCK) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = (float)normal_double(rng);
         return;
     }
-    fill_uniform(rng, values, count);
-    for (size_t i = 0; i + BLOCK <= count; i += BLOCK)
-        turn_block(values + i);
-    if (count % BLOCK) {
-        fill_uniform(rng, values + count - BLOCK, BLOCK);
-        turn_block(values + count - BLOCK);
+    fill_uniform(rng, out, n);
+    for (size_t i = 0; i + BLOCK <= n; i += BLOCK)
+        transform_block(out + i);
+    if (n % BLOCK) {
+        fill_uniform(rng, out + n - BLOCK, BLOCK);
+        transform_block(out + n - BLOCK);
     }
 }
 
-/* ---- Philox ----------------------------------------------------------------------------------------------------- */
+/* ---- the CUDA generator ----------------------------------------------------------------------------------------- */
 
-void calo_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
+enum { ROUNDS = 10, GPU_BLOCK = 256, LANES = 4 };
+
+void calo_philox_4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
-    uint32_t c[4] = { counter[0], counter[1], counter[2], counter[3] }, k[2] = { key[0], key[1] };
-    for (int round = 0; round < 10; round++) {
-        const uint64_t a = (uint64_t)0xd2511f53u * c[0], b = (uint64_t)0xcd9e8d57u * c[2];
-        const uint32_t next[4] = { (uint32_t)(b >> 32) ^ c[1] ^ k[0], (uint32_t)b, (uint32_t)(a >> 32) ^ c[3] ^ k[1],
-                                   (uint32_t)a };
-        for (int i = 0; i < 4; i++)
-            c[i] = next[i];
-        k[0] += 0x9e3779b9u;
-        k[1] += 0xbb67ae85u;
+    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3], k0 = key[0], k1 = key[1];
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t p0 = (uint64_t)0xd2511f53u * c0, p1 = (uint64_t)0xcd9e8d57u * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)p1;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p0;
+        k0 += 0x9e3779b9u;
+        k1 += 0xbb67ae85u;
     }
-    for (int i = 0; i < 4; i++)
-        out[i] = c[i];
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
 }
 
-void calo_philox_normal_f32(uint64_t seed, uint64_t offset, size_t threads, float *values, size_t count)
+void calo_philox_seed(calo_philox *philox, uint64_t seed, uint32_t multiprocessors,
+                      uint32_t threads_per_multiprocessor)
 {
-    const uint32_t key[2] = { (uint32_t)seed, (uint32_t)(seed >> 32) };
-    const size_t blocks = (count + 255) / 256 * 256;
-    const size_t grid = threads < blocks ? threads : blocks;
-    for (size_t thread = 0; thread < grid; thread++)
-        for (size_t round = 0; round * 4 * grid + thread < count; round++) {
-            const uint64_t low = offset / 4 + round;
-            const uint32_t counter[4] = { (uint32_t)low, (uint32_t)(low >> 32), (uint32_t)thread,
-                                          (uint32_t)((uint64_t)thread >> 32) };
-            uint32_t bits[4];
-            float normals[4];
-            calo_philox(counter, key, bits);
-            for (int pair = 0; pair < 4; pair += 2) {
-                const float u = (float)bits[pair] * 0x1p-32f + 0x1p-33f;
-                const float v = (float)bits[pair + 1] * (float)(two_pi * 0x1p-32) + (float)(two_pi * 0x1p-33);
-                const float radius = sqrtf(-2 * logf(u));
-                normals[pair] = radius * sinf(v);
-                normals[pair + 1] = radius * cosf(v);
-            }
-            for (size_t i = 0; i < 4 && round * 4 * grid + i * grid + thread < count; i++)
-                values[round * 4 * grid + i * grid + thread] = normals[i];
+    *philox = (calo_philox){ .seed = seed,
+                             .multiprocessors = multiprocessors,
+                             .threads_per_multiprocessor = threads_per_multiprocessor };
+}
+
+static void normal_pair(uint32_t x, uint32_t y, float *first, float *second)
+{
+    const float turn = (float)(0x1p-32 * 2.0 * PI);
+    float u = (float)x * 0x1p-32f + 0x1p-33f, v = (float)y * turn + turn / 2;
+    float s = sqrtf(-2.0f * logf(u));
+    *first = s * sinf(v);
+    *second = s * cosf(v);
+}
+
+void calo_philox_normal_f32(calo_philox *philox, float *out, size_t n)
+{
+    if (n == 0)
+        return;
+    const uint32_t key[2] = { (uint32_t)philox->seed, (uint32_t)(philox->seed >> 32) };
+    uint64_t blocks = ((uint64_t)n + GPU_BLOCK - 1) / GPU_BLOCK;
+    const uint64_t most = (uint64_t)philox->multiprocessors * (philox->threads_per_multiprocessor / GPU_BLOCK);
+    if (blocks > most && most > 0)
+        blocks = most;
+    const uint64_t threads = blocks * GPU_BLOCK, rounds = ((uint64_t)n - 1) / (threads * LANES) + 1;
+    for (uint64_t round = 0; round < rounds; round++) {
+        const uint64_t position = philox->offset / LANES + round;
+        for (uint64_t t = 0; t < threads; t++) {
+            const uint64_t first = round * threads * LANES + t;
+            const uint32_t counter[4] = { (uint32_t)position, (uint32_t)(position >> 32), (uint32_t)t,
+                                          (uint32_t)(t >> 32) };
+            uint32_t words[4];
+            float lanes[LANES];
+            if (first >= n)
+                break;
+            calo_philox_4x32(counter, key, words);
+            normal_pair(words[0], words[1], &lanes[0], &lanes[1]);
+            normal_pair(words[2], words[3], &lanes[2], &lanes[3]);
+            for (uint64_t i = 0; i < LANES && first + i * threads < n; i++)
+                out[first + i * threads] = lanes[i];
         }
+    }
+    philox->offset += rounds * LANES;
 }

@@ -1,32 +1,48 @@
-/* Random numbers of other programs, reproduced: torch's CPU generator, so that the same seed gives the same picture. */
+/* Normal numbers as torch draws them, so that a seed means the same picture here and there.
+
+   calo_rng is torch.Generator("cpu"): its state after any sequence of draws is torch's. calo_philox is
+   torch.Generator("cuda"), whose numbers depend on how large the GPU is. Both are plain values: copy one to keep a
+   state. Sources: M. Matsumoto, T. Nishimura, "Mersenne Twister", 1998; J. Salmon et al., "Parallel random numbers: as
+   easy as 1, 2, 3", 2011 (Philox); torch's behaviour as measured by tests/golden/rng/make_rng.py. */
 #ifndef CALO_RNG_H
 #define CALO_RNG_H
+
+#include "calotype.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* torch.Generator("cpu"): mt19937 (Matsumoto & Nishimura 1998) and one normal that may wait for its turn. */
+enum { CALO_TWISTER_WORDS = 624 };
+
 typedef struct calo_rng {
-    uint32_t state[624];
-    int next;
-    bool has_waiting;
-    double waiting;
+    uint32_t state[CALO_TWISTER_WORDS];
+    uint32_t next; /* first word of the state that was not yet given out */
+    bool has_spare;
+    double spare; /* second normal of the last pair, which the next draw of fewer than 16 begins with */
 } calo_rng;
 
-/* torch uses the lower 32 bits of a seed. */
+/* torch's manual_seed: only the low 32 bits count, as in torch. */
 void calo_rng_seed(calo_rng *rng, uint64_t seed);
 
-/* torch.randn(count, generator=…, dtype=float32), to 2e-6. From 16 numbers on: Box–Muller by blocks of 16 over 24-bit
- * uniforms, the last 16 drawn again when count is no multiple of 16. Below: one by one in double. */
-void calo_rng_normal_f32(calo_rng *rng, float *values, size_t count);
+/* torch.randn(n, generator=rng), one call; within 5e-7 of torch's AVX2 code. Two calls with n and m draw other numbers
+ * than one with n + m, as in torch. A float16 or bfloat16 randn is this draw, rounded (torch 2; torch 1 drew others). */
+void calo_rng_normal_f32(calo_rng *rng, float *out, size_t n);
 
-/* Philox4x32-10 (Salmon et al. 2011): four 32-bit numbers for a counter and a key. */
-void calo_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+typedef struct calo_philox {
+    uint64_t seed, offset;    /* `offset` counts words per thread, in fours */
+    uint32_t multiprocessors; /* of the GPU that is imitated */
+    uint32_t threads_per_multiprocessor;
+} calo_philox;
 
-/* torch.randn(count, device="cuda") for a generator with `seed` at `offset` (a multiple of 4) on a device that runs at
- * most `threads` threads (multiprocessors · threads of each, in blocks of 256): each thread turns its counter's four
- * numbers into four normals, which land `threads` apart. */
-void calo_philox_normal_f32(uint64_t seed, uint64_t offset, size_t threads, float *values, size_t count);
+/* The words of the counter enciphered by ten rounds. */
+void calo_philox_4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/* `threads_per_multiprocessor` is the device's limit of resident threads: 2048 on sm_80 and sm_90, 1536 on sm_86, 89. */
+void calo_philox_seed(calo_philox *philox, uint64_t seed, uint32_t multiprocessors,
+                      uint32_t threads_per_multiprocessor);
+
+/* torch.randn(n, device="cuda", generator=philox), one call, f32. */
+void calo_philox_normal_f32(calo_philox *philox, float *out, size_t n);
 
 #endif

@@ -1,6 +1,7 @@
 /* Check mode: an op's result against its reference. */
 #include "check.h"
 #include "../engine/shim.h"
+#include "ledger.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -26,18 +26,18 @@ static double roofline(const calo_device_info *info, calo_cost cost)
 void calo_ledger_book(calo_ledger *ledger, const calo_run *run, const calo_call *call, const calo_variant *variant,
                       calo_cost cost, double seconds)
 {
-    calo_entry entry = { .label = run->label ? run->label : "", .op = call->op->name, .variant = variant->name };
+    calo_ledger_row entry = { .label = run->label ? run->label : "", .op = call->op->name, .variant = variant->name };
     calo_call_text(call, entry.shape, sizeof entry.shape);
-    calo_entry *row = NULL;
+    calo_ledger_row *row = NULL;
     for (int i = 0; i < ledger->count && !row; i++) {
-        calo_entry *e = &ledger->entries[i];
+        calo_ledger_row *e = &ledger->entries[i];
         if (strcmp(e->label, entry.label) == 0 && e->op == entry.op && e->variant == entry.variant &&
             strcmp(e->shape, entry.shape) == 0)
             row = e;
     }
     if (!row && ledger->count == ledger->capacity) {
         int capacity = ledger->capacity ? 2 * ledger->capacity : 64;
-        calo_entry *entries = calo_resize(ledger->entries, (size_t)capacity, sizeof *entries);
+        calo_ledger_row *entries = calo_resize(ledger->entries, (size_t)capacity, sizeof *entries);
         if (!entries) {
             ledger->incomplete = true;
             return;
@@ -56,11 +56,11 @@ void calo_ledger_book(calo_ledger *ledger, const calo_run *run, const calo_call 
     row->seconds += seconds;
 }
 
-calo_entry calo_ledger_total(const calo_ledger *ledger, const char *label)
+calo_ledger_row calo_ledger_total(const calo_ledger *ledger, const char *label)
 {
-    calo_entry total = { .label = label ? label : "all", .op = "all", .variant = "" };
+    calo_ledger_row total = { .label = label ? label : "all", .op = "all", .variant = "" };
     for (int i = 0; i < ledger->count; i++) {
-        const calo_entry *e = &ledger->entries[i];
+        const calo_ledger_row *e = &ledger->entries[i];
         if (label && strcmp(e->label, label) != 0)
             continue;
         total.calls += e->calls;

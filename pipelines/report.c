@@ -19,7 +19,7 @@ calo_status calo_report_make(const calo_ledger *ledger, const calo_model *model,
     }
     made->row_count = ledger->count;
     for (int i = 0; i < ledger->count; i++) {
-        const calo_entry *e = &ledger->entries[i];
+        const calo_ledger_row *e = &ledger->entries[i];
         calo_report_row *row = &made->rows[i];
         *row = (calo_report_row){ .part = e->label, .op = e->op, .variant = e->variant, .calls = e->calls,
                                   .flops = e->flops, .bytes = e->bytes, .roofline_s = e->roofline_s,

@@ -167,7 +167,8 @@ static calo_tensor attention(calo_run *run, const calo_vae_attention *w, calo_te
     calo_tensor a = calo_attention(run, calo_columns(tokens, 0, width), calo_columns(tokens, width, width),
                                    calo_columns(tokens, 2 * width, width), &(calo_attention_args){ .heads = 1 });
     calo_drop(run, &qkv);
-    h = calo_linear(run, calo_reshape(a, 4, x.dims), &w->out, &(calo_epilogue){ .residual = calo_take(&x) });
+    calo_tensor image = calo_reshape(a, 4, x.dims);
+    h = calo_linear(run, image, &w->out, &(calo_epilogue){ .residual = calo_take(&x) });
     calo_drop(run, &a);
     return h;
 }

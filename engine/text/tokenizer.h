@@ -26,6 +26,9 @@ calo_status calo_tokenizer_open_folder(const char *path, calo_tokenizer **tokeni
  * those models the padding token is also cut out of prompts: there "!" is id 0 and not the word "!". */
 calo_status calo_tokenizer_open_builtin(const char *pad, calo_tokenizer **tokenizer, calo_fault *fault);
 
+/* Writes the built-in vocabulary as vocab.json and merges.txt into a folder that exists. */
+calo_status calo_tokenizer_write_builtin(const char *folder, calo_fault *fault);
+
 /* Takes NULL and *tokenizer == NULL; leaves NULL. */
 void calo_tokenizer_close(calo_tokenizer **tokenizer);
 

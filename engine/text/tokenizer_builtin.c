@@ -7,6 +7,7 @@
 #include "unicode.h"
 #include "../shim.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -126,5 +127,70 @@ done:
     cJSON_Delete(config);
     if (status)
         calo_tokenizer_close(tokenizer);
+    return status;
+}
+
+/* ---- as files ---------------------------------------------------------------------------------------------------- */
+
+static calo_status put_file(const char *folder, const char *file, const char *head, const char *text, size_t size,
+                            calo_fault *fault)
+{
+    char path[4096];
+    calo_writer *writer = NULL;
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    calo_status status = calo_writer_open(path, &writer, fault);
+    if (!status)
+        status = calo_writer_put(writer, head, strlen(head), fault);
+    if (!status)
+        status = calo_writer_put(writer, text, size, fault);
+    if (!status)
+        status = calo_writer_commit(&writer, fault);
+    calo_writer_abandon(&writer);
+    return status;
+}
+
+/* {"word": id, …}: of what JSON escapes, words hold only the quotation mark and the backslash. */
+static calo_status vocabulary_json(const calo_vocabulary *vocabulary, char **json, calo_fault *fault)
+{
+    size_t used = 0;
+    *json = calo_alloc(2 * vocabulary->text_size + 24 * vocabulary->count + 8, 1);
+    if (!*json)
+        return calo_fail(fault, CALO_EMEMORY, "no memory to write %s", name);
+    for (size_t i = 0; i < vocabulary->count; i++) {
+        const struct calo_word *word = &vocabulary->words[i];
+        used += (size_t)sprintf(*json + used, "%s\n  \"", i ? "," : "{");
+        for (uint32_t k = 0; k < word->size; k++) {
+            const char c = vocabulary->text[word->offset + k];
+            if (c == '"' || c == '\\')
+                (*json)[used++] = '\\';
+            (*json)[used++] = c;
+        }
+        used += (size_t)sprintf(*json + used, "\": %d", (int)word->id);
+    }
+    memcpy(*json + used, "\n}\n", 4);
+    return CALO_OK;
+}
+
+calo_status calo_tokenizer_write_builtin(const char *folder, calo_fault *fault)
+{
+    calo_vocabulary vocabulary = { 0 };
+    struct calo_merge_text *merges = NULL;
+    char *text = NULL, *json = NULL;
+    size_t size = 0, count = 0;
+    calo_status status = unpack(&text, &size, fault);
+    if (!status)
+        status = put_file(folder, "merges.txt", "#version: 0.2\n", text, size, fault);
+    if (!status)
+        status = calo_merges_parse(text, size, name, &merges, &count, fault);
+    if (!status)
+        status = add_words(&vocabulary, merges, count, fault);
+    if (!status)
+        status = vocabulary_json(&vocabulary, &json, fault);
+    if (!status)
+        status = put_file(folder, "vocab.json", "", json, strlen(json), fault);
+    calo_vocabulary_free(&vocabulary);
+    calo_free(merges);
+    calo_free(text);
+    calo_free(json);
     return status;
 }

@@ -98,6 +98,7 @@ static void launch_block(calo_run *run, const calo_call *call, const calo_varian
     arg_common(&launch, call);
     launch.global[0] = (size_t)calo_ceil_div(q.dims[1], call->tuning[0]);
     launch.global[1] = (size_t)(q.dims[0] * args->heads);
+    launch.local[0] = launch.local[1] = launch.local[2] = 1;
     calo_dispatch(run, &launch);
 }
 
