@@ -2,7 +2,8 @@
 
    CPU, n ≥ 16: n uniforms u = (word mod 2^24) · 2^-24 are drawn first; then, in each block of 16 and for j < 8,
        r = √(−2 ln(1 − u[j])),  θ = 2π u[j+8],  out[j] = r cos θ,  out[j+8] = r sin θ;
-   when 16 does not divide n, the last 16 places are drawn anew and transformed again.
+   when 16 does not divide n, the last 16 places are drawn anew and transformed again. (16-bit types draw only the
+   uniforms of whole blocks first.)
    CPU, n < 16: pairs in double, from 53-bit uniforms: r = √(−2 ln(1 − u2)), θ = 2π u1; the sine is kept for later.
    CUDA: thread t of a grid enciphers the counter (offset, t), four words a round, two Box–Muller pairs. */
 #include "rng.h"
@@ -103,20 +104,30 @@ static void transform_block(float *d)
     }
 }
 
-void calo_rng_normal_f32(calo_rng *rng, float *out, size_t n)
+static void normal(calo_rng *rng, float *out, size_t n, size_t uniforms)
 {
     if (n < BLOCK) {
         for (size_t i = 0; i < n; i++)
             out[i] = (float)normal_double(rng);
         return;
     }
-    fill_uniform(rng, out, n);
+    fill_uniform(rng, out, uniforms);
     for (size_t i = 0; i + BLOCK <= n; i += BLOCK)
         transform_block(out + i);
     if (n % BLOCK) {
         fill_uniform(rng, out + n - BLOCK, BLOCK);
         transform_block(out + n - BLOCK);
     }
+}
+
+void calo_rng_normal_f32(calo_rng *rng, float *out, size_t n)
+{
+    normal(rng, out, n, n);
+}
+
+void calo_rng_normal_half(calo_rng *rng, float *out, size_t n)
+{
+    normal(rng, out, n, n - n % BLOCK);
 }
 
 /* ---- the CUDA generator ----------------------------------------------------------------------------------------- */

@@ -26,8 +26,12 @@ typedef struct calo_rng {
 void calo_rng_seed(calo_rng *rng, uint64_t seed);
 
 /* torch.randn(n, generator=rng), one call; within 5e-7 of torch's AVX2 code. Two calls with n and m draw other numbers
- * than one with n + m, as in torch. A float16 or bfloat16 randn is this draw, rounded (torch 2; torch 1 drew others). */
+ * than one with n + m, as in torch. */
 void calo_rng_normal_f32(calo_rng *rng, float *out, size_t n);
+
+/* torch.randn(n, dtype=torch.float16 or bfloat16) before its rounding: the f32 draw, but that a tail of n mod 16 wastes
+ * no words. So torch 2.15; torch 1.13 drew quite other numbers for the 16-bit types. */
+void calo_rng_normal_half(calo_rng *rng, float *out, size_t n);
 
 typedef struct calo_philox {
     uint64_t seed, offset;    /* `offset` counts words per thread, in fours */
