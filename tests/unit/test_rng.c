@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-static const float TOLERANCE = 2e-6f;
+/* For the CPU generator 5e-7 was measured over 1.3 million elements. A GPU's own sine is good to 2e-6. */
+static const float TOLERANCE = 7e-7f, GPU_TOLERANCE = 2e-6f;
 
 struct cursor {
     const char *at;
@@ -173,7 +174,7 @@ static void philox_layout(void **state)
         calo_philox_normal_f32(&philox, x, n);
         for (size_t e = 0; e < n; e++) {
             float expected = philox_normal(seed, position + e / (4 * threads), e % threads, (int)(e / threads % 4));
-            assert_true(fabsf(x[e] - expected) <= TOLERANCE);
+            assert_true(fabsf(x[e] - expected) <= GPU_TOLERANCE);
         }
         position += (n - 1) / (threads * 4) + 1;
         calo_free(x);
