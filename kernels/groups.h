@@ -13,4 +13,10 @@ static inline void calo_groups(calo_launch *launch, int64_t items, int group)
     launch->local[1] = launch->local[2] = 1;
 }
 
+/* Every work-item is a group of its own: kernels that need no neighbours, on CPUs. */
+static inline void calo_alone(calo_launch *launch)
+{
+    launch->local[0] = launch->local[1] = launch->local[2] = 1;
+}
+
 #endif

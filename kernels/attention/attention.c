@@ -1,5 +1,6 @@
 /* The op `attention`. */
 #include "attention.h"
+#include "../groups.h"
 
 #include <math.h>
 
@@ -87,6 +88,7 @@ static void launch_block(calo_run *run, const calo_call *call, const calo_varian
     calo_arg_int(&pack, v.stride);
     pack.global[0] = (size_t)key_blocks;
     pack.global[1] = (size_t)heads;
+    calo_alone(&pack);
     calo_dispatch(run, &pack);
 
     calo_launch launch = calo_launch_begin(variant, call, q, (calo_tensor){ 0 });
@@ -98,7 +100,7 @@ static void launch_block(calo_run *run, const calo_call *call, const calo_varian
     arg_common(&launch, call);
     launch.global[0] = (size_t)calo_ceil_div(q.dims[1], call->tuning[0]);
     launch.global[1] = (size_t)(q.dims[0] * args->heads);
-    launch.local[0] = launch.local[1] = launch.local[2] = 1;
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 }
 

@@ -17,7 +17,7 @@
 #define VECTORS ((D + 15) / 16)
 
 /* One block of 32 keys of one head a work-item. */
-__kernel void attention_pack(__global const act *k, ulong k_at, __global const act *v, ulong v_at,
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_pack(__global const act *k, ulong k_at, __global const act *v, ulong v_at,
                              __global float *k_to, ulong k_to_at, __global float *v_to, ulong v_to_at, int keys,
                              int heads, int k_stride, int v_stride)
 {

@@ -1,5 +1,6 @@
 /* The op `conv2d`. */
 #include "conv2d.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(conv2d);
 
@@ -80,6 +81,7 @@ static calo_tensor zero_row(calo_run *run, const calo_call *call, const calo_var
     launch.entry = "zeros";
     calo_arg_tensor(&launch, zeros);
     launch.global[0] = (size_t)x.dims[3];
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
     return zeros;
 }
@@ -90,7 +92,7 @@ static void launch_tile(calo_run *run, const calo_call *call, const calo_variant
     calo_launch launch = begin(call, variant, zero_row(run, call, variant));
     launch.global[0] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), call->tuning[0]);
     launch.global[1] = (size_t)calo_ceil_div(call->out.dims[3], CALO_PANEL);
-    launch.local[0] = launch.local[1] = launch.local[2] = 1;
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 }
 

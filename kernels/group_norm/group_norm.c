@@ -1,5 +1,6 @@
 /* The op `group_norm`: statistics by chunks of pixels, their combination by group, then one multiply-add a number. */
 #include "group_norm.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(group_norm);
 
@@ -53,6 +54,7 @@ static void launch_chunks(calo_run *run, const calo_call *call, const calo_varia
     calo_arg_int(&launch, chunk);
     launch.global[0] = (size_t)chunks;
     launch.global[1] = (size_t)batch;
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 
     launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
@@ -68,6 +70,7 @@ static void launch_chunks(calo_run *run, const calo_call *call, const calo_varia
     calo_arg_float(&launch, args->eps);
     launch.global[0] = (size_t)args->groups;
     launch.global[1] = (size_t)batch;
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 
     launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
@@ -81,6 +84,7 @@ static void launch_chunks(calo_run *run, const calo_call *call, const calo_varia
     calo_arg_int(&launch, chunk);
     launch.global[0] = (size_t)chunks;
     launch.global[1] = (size_t)batch;
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 }
 

@@ -6,7 +6,7 @@
    apply    y = act(a · x + b)
 
    Partials are [B][chunks][2][C], factors [B][2][C]. Never E[x²] − E[x]²: in f32 it loses the variance at VAE sizes. */
-__kernel void group_norm_partial(__global const act *x, ulong x_at, __global float *partial, ulong partial_at,
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void group_norm_partial(__global const act *x, ulong x_at, __global float *partial, ulong partial_at,
                                  int pixels, int width, int chunk)
 {
     const int index = (int)get_global_id(0), begin = index * chunk, count = min(chunk, pixels - begin);
@@ -40,7 +40,7 @@ __kernel void group_norm_partial(__global const act *x, ulong x_at, __global flo
     }
 }
 
-__kernel void group_norm_combine(__global const float *partial, ulong partial_at, __global const float *gamma,
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void group_norm_combine(__global const float *partial, ulong partial_at, __global const float *gamma,
                                  ulong gamma_at, __global const float *beta, ulong beta_at, __global float *affine,
                                  ulong affine_at, int pixels, int width, int chunk, int chunks, float eps)
 {
@@ -76,7 +76,7 @@ __kernel void group_norm_combine(__global const float *partial, ulong partial_at
     }
 }
 
-__kernel void group_norm_apply(__global const act *x, ulong x_at, __global const float *affine, ulong affine_at,
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void group_norm_apply(__global const act *x, ulong x_at, __global const float *affine, ulong affine_at,
                                __global act *y, ulong y_at, int pixels, int width, int chunk)
 {
     const int begin = (int)get_global_id(0) * chunk, count = min(chunk, pixels - begin);

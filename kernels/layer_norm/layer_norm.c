@@ -1,5 +1,6 @@
 /* The op `layer_norm`. */
 #include "layer_norm.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(layer_norm);
 
@@ -39,6 +40,7 @@ static void launch(calo_run *run, const calo_call *call, const calo_variant *var
     calo_arg_int(&launch, calo_tensor_columns(call->out));
     calo_arg_float(&launch, *(const double *)call->args);
     launch.global[0] = (size_t)calo_ceil_div(rows, call->tuning[0]);
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 }
 

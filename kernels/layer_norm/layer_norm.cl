@@ -6,7 +6,7 @@ inline float sum_lanes(float16 v)
     return (b.x + b.z) + (b.y + b.w);
 }
 
-__kernel void layer_norm_rows(__global const act *x, ulong x_at, __global const float *gamma, ulong gamma_at,
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void layer_norm_rows(__global const act *x, ulong x_at, __global const float *gamma, ulong gamma_at,
                               __global const float *beta, ulong beta_at, __global act *y, ulong y_at, int rows,
                               int width, float eps)
 {

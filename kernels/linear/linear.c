@@ -1,5 +1,6 @@
 /* The op `linear`. */
 #include "linear.h"
+#include "../groups.h"
 
 CALO_DECLARE_REFERENCE(linear);
 
@@ -105,7 +106,7 @@ static void launch_tile(calo_run *run, const calo_call *call, const calo_variant
     calo_launch launch = begin(call, variant);
     launch.global[0] = (size_t)calo_ceil_div(calo_tensor_rows(call->in[CALO_SLOT_X]), call->tuning[0]);
     launch.global[1] = (size_t)panels(call);
-    launch.local[0] = launch.local[1] = launch.local[2] = 1;
+    calo_alone(&launch);
     calo_dispatch(run, &launch);
 }
 

@@ -64,7 +64,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_tile(LINEAR_
 }
 
 /* One row of one panel a work-item: the plainest kernel. */
-__kernel void linear_row(LINEAR_ARGUMENTS)
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_row(LINEAR_ARGUMENTS)
 {
     const int row = (int)get_global_id(0), panel = (int)get_global_id(1);
     float16 a = (float16)(0), b = (float16)(0);

@@ -48,6 +48,7 @@ calo_status calo_device_probe(calo_device *device, calo_fault *fault)
         calo_arg_tensor(&launch, t[0]);
         calo_arg_int(&launch, rounds);
         launch.global[0] = (size_t)items;
+        launch.local[0] = launch.local[1] = launch.local[2] = 1;
         device->info.peak_flops = 2.0 * CHAINS * WIDTH * rounds * (double)items / timed(&run, &launch);
 
         launch = calo_launch_begin(&copy, &none, t[0], (calo_tensor){ 0 });
