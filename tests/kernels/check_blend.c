@@ -8,8 +8,8 @@ static const struct {
     int mask_batches;
     data_kind data;
 } rows[] = {
-    { { 1, 1, 1, 1 }, 1, NORMAL },    { { 2, 3, 5, 4 }, 1, NORMAL },    { { 2, 3, 5, 4 }, 2, OUTLIERS },
-    { { 3, 7, 11, 17 }, 1, MEAN },    { { 3, 13, 9, 16 }, 3, LIMITS },  { { 1, 64, 64, 4 }, 1, NORMAL },
+    { { 1, 1, 1, 1 }, 1, NORMAL }, { { 2, 3, 5, 4 }, 1, NORMAL },   { { 2, 3, 5, 4 }, 2, OUTLIERS },
+    { { 3, 7, 11, 17 }, 1, MEAN }, { { 3, 13, 9, 16 }, 3, LIMITS }, { { 1, 64, 64, 4 }, 1, NORMAL },
     { { 2, 9, 13, 33 }, 1, TINY },
 };
 

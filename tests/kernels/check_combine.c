@@ -3,10 +3,8 @@
 
 #include "../../kernels/elementwise/elementwise.h"
 
-#include <stdio.h>
-
-static const int64_t sizes[][3] = { { 1, 1, 1 }, { 1, 3, 5 }, { 1, 1, 16 }, { 2, 31, 33 }, { 1, 64, 64 },
-                                    { 3, 17, 241 }, { 1, 9, 1367 }, { 2, 1, 1024 } };
+static const int64_t sizes[][3] = { { 1, 1, 1 },   { 1, 3, 5 },    { 1, 1, 16 },   { 2, 31, 33 },
+                                    { 1, 64, 64 }, { 3, 17, 241 }, { 1, 9, 1367 }, { 2, 1, 1024 } };
 
 static const calo_type types[] = { CALO_F32, CALO_F16, CALO_BF16 };
 
@@ -90,6 +88,27 @@ static void wrappers(check *c)
         }
 }
 
+/* Casts are exact: ties to even, both ends of the subnormal numbers, the largest before infinity. */
+static void casts(check *c)
+{
+    static const float numbers[] = {
+        0,          0x1p-24f,    0x1.8p-24f, 0x1p-25f,  0x1.000002p-25f,  0x1.ffcp-15f, 0x1.ffep-15f,
+        0x1.002p0f, 0x1.006p0f,  0x1.001p0f, 0x1.01p0f, 0x1.03p0f,        0x1.008p0f,   65504,
+        65519.996f, -0x1.002p3f, -0x1.01p9f, 0x1p-126f, 0x1.fffffep-127f, 0x1.01p-127f, 1.0f / 3
+    };
+    const int64_t dims[] = { 3, COUNT(numbers) };
+    float values[3 * COUNT(numbers)];
+    for (int to = 0; to < COUNT(types); to++) {
+        if (!check_case(c, (type_pair){ CALO_F32, CALO_F32 }, "cast-to-%s", calo_type_name(types[to])))
+            continue;
+        for (int i = 0; i < COUNT(values); i++)
+            values[i] = (i / COUNT(numbers) == 1 ? -1 : 1) * numbers[i % COUNT(numbers)];
+        c->exact = true;
+        calo_cast(&c->run, check_given(c, CALO_F32, 2, dims, values), types[to]);
+        check_end(c);
+    }
+}
+
 static void refusals(check *c)
 {
     if (!check_case(c, (type_pair){ CALO_F32, CALO_F32 }, "refusals"))
@@ -111,5 +130,6 @@ void check_combine(check *c)
     sums(c);
     onto_input(c);
     wrappers(c);
+    casts(c);
     refusals(c);
 }

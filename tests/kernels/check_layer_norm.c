@@ -9,10 +9,12 @@ static const struct {
     data_kind data;
     bool full;
 } rows[] = {
-    { { 1, 1, 1 }, 1e-5, NORMAL, false },    { { 1, 3, 15 }, 1e-5, NORMAL, false },   { { 2, 4, 16 }, 1e-5, OUTLIERS, false },
-    { { 1, 7, 17 }, 1e-6, LIMITS, false },   { { 2, 8, 33 }, 1e-5, MEAN, false },     { { 1, 9, 64 }, 1e-5, TINY, false },
-    { { 2, 77, 97 }, 1e-5, NORMAL, false },  { { 3, 31, 192 }, 1e-12, NORMAL, false }, { { 2, 17, 320 }, 1e-5, MEAN, false },
-    { { 1, 65, 641 }, 1e-5, OUTLIERS, false }, { { 2, 77, 768 }, 1e-5, NORMAL, false }, { { 2, 4096, 320 }, 1e-5, NORMAL, true },
+    { { 1, 1, 1 }, 1e-5, NORMAL, false },    { { 1, 3, 15 }, 1e-5, NORMAL, false },
+    { { 2, 4, 16 }, 1e-5, OUTLIERS, false }, { { 1, 7, 17 }, 1e-6, LIMITS, false },
+    { { 2, 8, 33 }, 1e-5, MEAN, false },     { { 1, 9, 64 }, 1e-5, TINY, false },
+    { { 2, 77, 97 }, 1e-5, NORMAL, false },  { { 3, 31, 192 }, 1e-12, NORMAL, false },
+    { { 2, 17, 320 }, 1e-5, MEAN, false },   { { 1, 65, 641 }, 1e-5, OUTLIERS, false },
+    { { 2, 77, 768 }, 1e-5, NORMAL, false }, { { 2, 4096, 320 }, 1e-5, NORMAL, true },
 };
 
 void check_layer_norm(check *c)

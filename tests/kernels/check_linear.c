@@ -49,8 +49,8 @@ static void one_case(check *c, int i)
     const int64_t channel[] = { rows[i].channel, columns }, weight[] = { outputs, inputs };
     /* Sums of the size of x; near the limits an eighth of it, to stay finite. */
     const double scale = (rows[i].data == LIMITS ? 0.125 : 1) / sqrt((double)inputs);
-    calo_linear_weights w = { .weight = check_weights(c, rows[i].gated ? CALO_PANELS_GATED : CALO_PANELS, scale, 2,
-                                                      weight) };
+    calo_linear_weights w = { .weight =
+                                  check_weights(c, rows[i].gated ? CALO_PANELS_GATED : CALO_PANELS, scale, 2, weight) };
     calo_epilogue e = { .activation = rows[i].activation };
     if (rows[i].bias)
         w.bias = check_floats(c, 0.1, 1, 1, &outputs);

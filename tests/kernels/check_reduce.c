@@ -11,10 +11,10 @@ static const struct {
     int bad; /* 0: none, 1: the first, 2: the last, 3: one in 7, 4: all */
     data_kind data;
 } rows[] = {
-    { 1, 0, NORMAL },      { 1, 4, NORMAL },       { 15, 0, MEAN },       { 16, 2, NORMAL },     { 17, 2, OUTLIERS },
-    { 255, 1, NORMAL },    { 257, 3, NORMAL },     { 1023, 0, TINY },     { 1025, 2, LIMITS },   { 2048, 4, NORMAL },
-    { 2049, 1, MEAN },     { 16384, 3, NORMAL },   { 16385, 2, NORMAL },  { 16411, 4, NORMAL },  { 100003, 3, OUTLIERS },
-    { 65536, 0, NORMAL },  { 700001, 2, NORMAL },
+    { 1, 0, NORMAL },     { 1, 4, NORMAL },      { 15, 0, MEAN },      { 16, 2, NORMAL },    { 17, 2, OUTLIERS },
+    { 255, 1, NORMAL },   { 257, 3, NORMAL },    { 1023, 0, TINY },    { 1025, 2, LIMITS },  { 2048, 4, NORMAL },
+    { 2049, 1, MEAN },    { 16384, 3, NORMAL },  { 16385, 2, NORMAL }, { 16411, 4, NORMAL }, { 100003, 3, OUTLIERS },
+    { 65536, 0, NORMAL }, { 700001, 2, NORMAL },
 };
 
 static float number(check *c, int64_t i, int64_t count, int bad, data_kind data)

@@ -8,10 +8,12 @@ static const struct {
     int height, width, stride; /* stride 0: dense */
     bool full;
 } rows[] = {
-    { { 1, 1, 1, 1 }, 1, 1, 0, false },      { { 1, 1, 1, 3 }, 7, 5, 0, false },    { { 2, 3, 5, 17 }, 6, 10, 0, false },
-    { { 1, 8, 8, 16 }, 16, 16, 0, false },   { { 2, 5, 7, 33 }, 9, 13, 0, false },  { { 1, 9, 13, 15 }, 5, 7, 0, false },
-    { { 2, 9, 13, 31 }, 9, 13, 0, false },   { { 2, 6, 5, 40 }, 11, 17, 64, false }, { { 1, 3, 3, 4 }, 101, 97, 0, false },
-    { { 1, 41, 43, 2 }, 29, 61, 0, false },  { { 2, 32, 32, 640 }, 63, 64, 0, true },
+    { { 1, 1, 1, 1 }, 1, 1, 0, false },      { { 1, 1, 1, 3 }, 7, 5, 0, false },
+    { { 2, 3, 5, 17 }, 6, 10, 0, false },    { { 1, 8, 8, 16 }, 16, 16, 0, false },
+    { { 2, 5, 7, 33 }, 9, 13, 0, false },    { { 1, 9, 13, 15 }, 5, 7, 0, false },
+    { { 2, 9, 13, 31 }, 9, 13, 0, false },   { { 2, 6, 5, 40 }, 11, 17, 64, false },
+    { { 1, 3, 3, 4 }, 101, 97, 0, false },   { { 1, 41, 43, 2 }, 29, 61, 0, false },
+    { { 2, 32, 32, 640 }, 63, 64, 0, true },
 };
 
 void check_resample(check *c)
@@ -26,10 +28,10 @@ void check_resample(check *c)
                 continue;
             c->exact = true;
             c->batched = 1;
-            calo_resample_nearest(&c->run,
-                                  check_columns(c, NORMAL, 1, 4, d, rows[i].stride ? 7 : 0,
-                                                rows[i].stride ? rows[i].stride : d[3]),
-                                  rows[i].height, rows[i].width);
+            calo_resample_nearest(
+                &c->run,
+                check_columns(c, NORMAL, 1, 4, d, rows[i].stride ? 7 : 0, rows[i].stride ? rows[i].stride : d[3]),
+                rows[i].height, rows[i].width);
             check_end(c);
         }
     if (!check_case(c, (type_pair){ CALO_F32, CALO_F32 }, "refusals"))

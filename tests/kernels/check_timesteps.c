@@ -8,7 +8,7 @@ static const struct {
     bool flip;
     double shift;
 } rows[] = {
-    { 1, 2, false, 0 },  { 1, 3, true, 0 },    { 3, 5, false, 0 },  { 7, 4, true, 1 },
+    { 1, 2, false, 0 },  { 1, 3, true, 0 },    { 3, 5, false, 0 },   { 7, 4, true, 1 },
     { 20, 40, true, 0 }, { 50, 320, true, 0 }, { 13, 33, false, 1 }, { 2, 1281, true, 0.5 },
 };
 
@@ -24,8 +24,8 @@ void check_timesteps(check *c)
             for (int k = 0; k < rows[i].times; k++)
                 times[k] = k % 2 ? (float)(1000 * check_uniform(c)) : (float)(int)(1000 * check_uniform(c));
             times[0] = 999;
-            calo_embed_timesteps(&c->run, check_given(c, CALO_F32, 1, (int64_t[]){ rows[i].times }, times),
-                                 rows[i].dim, rows[i].flip, rows[i].shift);
+            calo_embed_timesteps(&c->run, check_given(c, CALO_F32, 1, (int64_t[]){ rows[i].times }, times), rows[i].dim,
+                                 rows[i].flip, rows[i].shift);
             check_end(c);
         }
     if (!check_case(c, (type_pair){ CALO_F32, CALO_F32 }, "refusals"))

@@ -7,8 +7,9 @@ static const struct {
     int batch, tokens, words, places, width;
     bool full;
 } rows[] = {
-    { 1, 1, 1, 1, 1, false },    { 1, 7, 11, 7, 15, false },   { 2, 5, 13, 9, 16, false },     { 3, 13, 101, 17, 33, false },
-    { 2, 77, 499, 77, 64, false }, { 1, 77, 97, 77, 193, false }, { 2, 77, 49408, 77, 768, true },
+    { 1, 1, 1, 1, 1, false },        { 1, 7, 11, 7, 15, false },    { 2, 5, 13, 9, 16, false },
+    { 3, 13, 101, 17, 33, false },   { 2, 77, 499, 77, 64, false }, { 1, 77, 97, 77, 193, false },
+    { 2, 77, 49408, 77, 768, true },
 };
 
 static calo_tensor ids(check *c, int batch, int tokens, int words)

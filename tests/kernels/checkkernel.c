@@ -84,7 +84,7 @@ bool check_case(check *c, type_pair types, const char *format, ...)
     c->weight = types.weight;
     c->run.dtype = types.act;
     c->random = check_hash(check_hash(check_hash(c->seed, c->op->name), c->name), c->types);
-    c->misaligned = (int)(c->random >> 32 & 1);
+    c->misaligned = c->random >> 32 & 1;
     c->magnitude = 0;
     c->exact = false;
     c->batched = 0;
@@ -250,11 +250,11 @@ static bool parse(check *c, int argc, char **argv)
         const char **text;
         bool *flag;
     } options[] = {
-        { "--op", &c->filter.op, NULL },           { "--variant", &c->filter.variant, NULL },
-        { "--tuning", &c->filter.tuning, NULL },   { "--case", &c->filter.name, NULL },
-        { "--type", &c->filter.type, NULL },       { "--device", &c->filter.device, NULL },
-        { "--kernels", &c->kernels, NULL },        { "--full", NULL, &c->full },
-        { "--bench", NULL, &c->bench },            { "--list", NULL, &c->list },
+        { "--op", &c->filter.op, NULL },         { "--variant", &c->filter.variant, NULL },
+        { "--tuning", &c->filter.tuning, NULL }, { "--case", &c->filter.name, NULL },
+        { "--type", &c->filter.type, NULL },     { "--device", &c->filter.device, NULL },
+        { "--kernels", &c->kernels, NULL },      { "--full", NULL, &c->full },
+        { "--bench", NULL, &c->bench },          { "--list", NULL, &c->list },
         { "--verbose", NULL, &c->verbose },
     };
     for (int i = 1; i < argc; i++) {

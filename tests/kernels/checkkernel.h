@@ -54,21 +54,21 @@ typedef struct check {
     const calo_op *op;
     char name[160], types[16];
     calo_type act, weight;
-    uint64_t random;      /* the generator's state */
-    int misaligned;       /* activations start this many elements off their alignment */
+    uint64_t random; /* the generator's state */
+    bool misaligned; /* activations start some elements off their alignment */
     block blocks[MAX_BLOCKS];
     int block_count;
     calo_fault fault;
     /* said by the case between check_case and the op's call */
-    double magnitude;     /* of the terms that are summed up to a result: cancellation does not lower the floor below it */
-    bool exact;           /* numbers are moved, not computed: no error at all */
-    uint32_t batched;     /* bit i: input i has the output's batches; the last alone must give the same bits */
-    bool every_tuning;    /* not only the default and one other */
+    double magnitude;  /* of the terms that are summed up to a result: cancellation does not lower the floor below it */
+    bool exact;        /* numbers are moved, not computed: the reference's, rounded to the type, bit by bit */
+    uint32_t batched;  /* bit i: input i has the output's batches; the last alone must give the same bits */
+    bool every_tuning; /* not only the default and one other */
 
     /* the books */
     int64_t passed, failed, skipped;
     bool reached[MAX_VARIANTS][MAX_TUNINGS]; /* by a trial of the op */
-    bool timing;      /* second pass of --bench */
+    bool timing;                             /* second pass of --bench */
 } check;
 
 /* ---- cases ------------------------------------------------------------------------------------------------------ */

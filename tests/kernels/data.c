@@ -98,18 +98,21 @@ static void put(unsigned char *at, calo_type type, double value)
         memcpy(at, &half, sizeof half);
 }
 
-/* A block of `elements` between guard bands, all bytes 0xff; t gets its place. NULL without memory. */
-static unsigned char *make_block(check *c, calo_tensor *t, int64_t elements, int misaligned)
+/* A block of `elements` between guard bands, all bytes 0xff; t gets its place. No two tensors of a case begin at the
+ * same offset, so that a kernel cannot take one's for the other's. NULL without memory. */
+static unsigned char *make_block(check *c, calo_tensor *t, int64_t elements, bool aligned)
 {
     if (!c->device || c->fault.status)
         return NULL;
     const size_t size = calo_type_size(t->type);
+    const uint64_t skipped =
+        (uint64_t)c->block_count * 128 + (c->misaligned && !aligned ? 1 + c->random % 7 : 0) * size;
     block *b = &c->blocks[c->block_count];
     if (c->block_count == MAX_BLOCKS) {
         calo_fail(&c->fault, CALO_EMEMORY, "a case has more than %d tensors", MAX_BLOCKS);
         return NULL;
     }
-    *b = (block){ .bytes = 2 * GUARD_BYTES + (uint64_t)(elements + misaligned) * size };
+    *b = (block){ .bytes = 2 * GUARD_BYTES + skipped + (uint64_t)elements * size };
     b->raw = calo_alloc((size_t)b->bytes, 1);
     if (!b->raw) {
         calo_fail(&c->fault, CALO_EMEMORY, "no host memory for %lld elements", (long long)elements);
@@ -120,7 +123,7 @@ static unsigned char *make_block(check *c, calo_tensor *t, int64_t elements, int
         return NULL;
     memset(b->raw, 0xff, (size_t)b->bytes);
     t->buffer = b->buffer;
-    t->offset = GUARD_BYTES + (uint64_t)misaligned * size;
+    t->offset = GUARD_BYTES + skipped;
     return b->raw + t->offset;
 }
 
@@ -140,7 +143,7 @@ calo_tensor check_columns(check *c, data_kind kind, double scale, int rank, cons
     const int64_t rows = calo_tensor_rows(t), columns = calo_tensor_columns(t);
     const size_t size = calo_type_size(t.type);
     t.stride = stride;
-    unsigned char *at = make_block(c, &t, rows * stride, c->misaligned);
+    unsigned char *at = make_block(c, &t, rows * stride, false);
     for (int64_t r = 0; at && r < rows; r++)
         for (int64_t i = 0; i < columns; i++)
             put(at + (size_t)(r * stride + first + i) * size, t.type, scale * number(c, kind, t.type));
@@ -173,7 +176,7 @@ calo_tensor check_weights(check *c, calo_layout layout, double scale, int rank, 
     const size_t size = calo_type_size(t.type);
     const int64_t outputs = dims[0], inputs = calo_tensor_count(t) / outputs;
     const uint64_t bytes = calo_tensor_bytes(t);
-    unsigned char *at = make_block(c, &t, (int64_t)(bytes / size), 0);
+    unsigned char *at = make_block(c, &t, (int64_t)(bytes / size), true);
     if (at)
         memset(at, 0, (size_t)bytes);
     for (int64_t n = 0; at && n < outputs; n++)
@@ -186,7 +189,7 @@ calo_tensor check_floats(check *c, double mean, double scale, int rank, const in
 {
     calo_tensor t = calo_shape(CALO_F32, rank, dims);
     const int64_t count = calo_tensor_count(t);
-    unsigned char *at = make_block(c, &t, count, 0);
+    unsigned char *at = make_block(c, &t, count, true);
     for (int64_t i = 0; at && i < count; i++)
         put(at + (size_t)i * 4, CALO_F32, mean + scale * check_gauss(c));
     return send(c, t);
@@ -198,7 +201,7 @@ calo_tensor check_given(check *c, calo_type type, int rank, const int64_t *dims,
     const int64_t count = calo_tensor_count(t);
     const size_t size = calo_type_size(type);
     const float *floats = values;
-    unsigned char *at = make_block(c, &t, count, type == CALO_I32 || type == CALO_F32 ? 0 : c->misaligned);
+    unsigned char *at = make_block(c, &t, count, false);
     if (at && size == 4)
         memcpy(at, values, (size_t)count * 4);
     for (int64_t i = 0; at && size == 2 && i < count; i++)
@@ -209,7 +212,7 @@ calo_tensor check_given(check *c, calo_type type, int rank, const int64_t *dims,
 calo_tensor check_output(check *c, calo_tensor shape)
 {
     calo_tensor t = calo_shape(shape.type, shape.rank, shape.dims);
-    make_block(c, &t, calo_tensor_count(t), c->misaligned);
+    make_block(c, &t, calo_tensor_count(t), false);
     if (t.buffer)
         c->blocks[c->block_count - 1].output = true;
     return send(c, t);

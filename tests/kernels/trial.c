@@ -1,15 +1,16 @@
 /* A trial: one call, one variant, one tuning, on one device.
 
-   The linker sends every op's way through the door here. Each variant that supports the call runs twice at every tuning,
-   writing to memory that is NaN everywhere, with scratch that is NaN everywhere, between inputs whose surroundings are
-   NaN. It passes if
+   The linker sends every op's way through the door here. Each variant that supports the call runs twice at every
+   tuning, writing to memory that is NaN everywhere, with scratch that is NaN everywhere, between inputs whose
+   surroundings are NaN. It passes if
      - the bytes around the result, and all inputs, are what they were, and scratch ends where the plan said;
      - every number is as near to the reference as the judgement below asks, in accept form: a NaN is never near;
      - the second run gives the same bits, and so does the last batch alone.
 
    The judgement. f32: |got − reference| ≤ B with B = 2 · max |naive − reference| + 4 · 2^-24 · M, naive being the op's
    reference compiled in float and M the largest result, or the size of the sums' terms where the case knows it. f16 and
-   bf16: ≤ B + half the distance of neighbours there, for results are computed in f32 and rounded once, to nearest. */
+   bf16: ≤ B + half the distance of neighbours there, for results are computed in f32 and rounded once, to nearest.
+   Ops that only move numbers have to give the reference's, rounded to nearest even. */
 #include "checkkernel.h"
 
 #include "../../engine/number.h"
@@ -108,7 +109,7 @@ static bool expect(trial *t)
             largest = fmax(largest, fabs(t->expected[i]));
             naive_error = fmax(naive_error, fabs((double)naive[i] - t->expected[i]));
         }
-        t->bound = t->c->exact ? 0 : 2 * naive_error + 4 * 0x1p-24 * largest + FLT_MIN;
+        t->bound = t->c->exact ? FLT_MIN : 2 * naive_error + 4 * 0x1p-24 * largest + FLT_MIN;
     } else
         fail(t, "no host memory for the reference of %" PRId64 " numbers", count);
     for (int i = 0; i < CALO_MAX_INPUTS; i++) {
@@ -144,6 +145,14 @@ static double element(calo_type type, const unsigned char *at, int64_t i)
     return (double)(type == CALO_F16 ? calo_from_f16(half) : calo_from_bf16(half));
 }
 
+static double rounded(calo_type type, double value)
+{
+    const float f = (float)value;
+    if (type == CALO_F16)
+        return (double)calo_from_f16(calo_to_f16(f));
+    return (double)(type == CALO_BF16 ? calo_from_bf16(calo_to_bf16(f)) : f);
+}
+
 static bool judge(trial *t, const unsigned char *after)
 {
     const calo_tensor y = t->call.out;
@@ -151,9 +160,9 @@ static bool judge(trial *t, const unsigned char *after)
     double worst_excess = 0;
     for (int64_t i = 0; i < calo_tensor_count(y); i++) {
         const double expected = t->expected[i], got = element(y.type, after + y.offset, i);
-        const double bound = t->c->exact ? 0 : t->bound + half_step(y.type, fabs(expected) + t->bound);
-        const double excess = fabs(got - expected) / (bound > 0 ? bound : FLT_MIN);
-        if (fabs(got - expected) <= bound)
+        const double bound = t->bound + half_step(y.type, fabs(expected) + t->bound);
+        const double excess = fabs(got - expected) / bound;
+        if (t->c->exact ? got == rounded(y.type, expected) : fabs(got - expected) <= bound)
             continue;
         wrong++;
         if (worst < 0 || !(excess <= worst_excess)) {
@@ -165,8 +174,9 @@ static bool judge(trial *t, const unsigned char *after)
         return true;
     const double expected = t->expected[worst], got = element(y.type, after + y.offset, worst);
     const int64_t columns = calo_tensor_columns(y);
-    return fail(t, "%" PRId64 " of %" PRId64 " numbers are wrong, worst row %" PRId64 " column %" PRId64
-                   ": got %.9g, expected %.9g, error %.3g, allowed %.3g",
+    return fail(t,
+                "%" PRId64 " of %" PRId64 " numbers are wrong, worst row %" PRId64 " column %" PRId64
+                ": got %.9g, expected %.9g, error %.3g, allowed %.3g",
                 wrong, calo_tensor_count(y), worst / columns, worst % columns, got, expected, fabs(got - expected),
                 t->bound + half_step(y.type, fabs(expected) + t->bound));
 }
@@ -385,7 +395,8 @@ static bool wanted(const trial *t, int combination, int count)
     const check *c = t->c;
     if (c->filter.tuning)
         return strcmp(c->filter.tuning, t->tuning_text) == 0;
-    return combination == 0 || c->every_tuning || combination == 1 + (int)(check_hash(0, c->name) % (uint64_t)(count - 1));
+    return combination == 0 || c->every_tuning ||
+           combination == 1 + (int)(check_hash(0, c->name) % (uint64_t)(count - 1));
 }
 
 static void try_tuning(trial *t, bool *reached)
