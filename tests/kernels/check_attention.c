@@ -4,6 +4,8 @@
 
 #include "../../kernels/attention/attention.h"
 
+#include <math.h>
+
 typedef enum source { APART, FUSED_QKV, FUSED_KV } source;
 
 static const struct {
@@ -63,7 +65,10 @@ static void one_case(check *c, int i)
             v = check_activations(c, rows[i].values, 1, 3, k_dims);
         }
     }
-    c->magnitude = rows[i].source == APART ? check_size(c, rows[i].values) : 1;
+    /* A logit's rounding is that share of the logit, and softmax hands it on to the weights. */
+    const double scale = calo_attention_scale(&args, rows[i].dim);
+    const double logit = rows[i].spread * rows[i].spread * sqrt((double)rows[i].dim) * scale;
+    c->magnitude = (rows[i].source == APART ? check_size(c, rows[i].values) : 1) * (1 + logit);
     c->batched = rows[i].key_batch == rows[i].batch ? 7 : 1;
     calo_attention(&c->run, q, k, v, &args);
 }

@@ -40,7 +40,8 @@ void check_group_norm(check *c)
                                               .beta = check_floats(c, 0, 0.5, 1, &width),
                                               .groups = rows[i].groups,
                                               .eps = rows[i].eps };
-                c->magnitude = 1;
+                const int64_t group = calo_tensor_count(x) / d[0] / rows[i].groups;
+                c->magnitude = check_norm_size(rows[i].data, group, rows[i].eps);
                 c->batched = 1;
                 calo_group_norm(&c->run, x, &w, silu ? CALO_SILU : CALO_LINEAR);
                 check_end(c);

@@ -30,7 +30,7 @@ void check_layer_norm(check *c)
             const calo_norm_weights w = { .gamma = check_floats(c, 1, 0.2, 1, &d[2]),
                                           .beta = check_floats(c, 0, 0.5, 1, &d[2]),
                                           .eps = rows[i].eps };
-            c->magnitude = 1;
+            c->magnitude = check_norm_size(rows[i].data, d[2], rows[i].eps);
             c->batched = 1;
             calo_layer_norm(&c->run, x, &w);
             check_end(c);

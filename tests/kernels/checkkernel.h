@@ -112,6 +112,8 @@ block *check_find_block(check *c, calo_tensor t);
 
 /* A typical |x| of the kind and of the case's activation type: what `magnitude` is made of. */
 double check_size(const check *c, data_kind kind);
+/* |mean| / √(variance + eps): a norm magnifies the rounding of its mean by that. At least 1. */
+double check_norm_size(data_kind kind, int64_t group, double eps);
 
 /* ---- the ops' files ---------------------------------------------------------------------------------------------- */
 

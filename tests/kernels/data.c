@@ -86,6 +86,13 @@ double check_size(const check *c, data_kind kind)
     return 1;
 }
 
+double check_norm_size(data_kind kind, int64_t group, double eps)
+{
+    if (group == 1) /* no variance */
+        return (kind == MEAN ? 100 : 1) / sqrt(eps);
+    return kind == MEAN ? 100 : 1;
+}
+
 /* ---- tensors ---------------------------------------------------------------------------------------------------- */
 
 static void put(unsigned char *at, calo_type type, double value)
