@@ -249,6 +249,6 @@ int main(int count, char **words)
         fflush(stdout);
     }
     calo_free(text);
-    printf("%d passed, %d failed\n", passed, failed);
+    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;
 }

@@ -101,8 +101,10 @@ def load(folder, dtype):
         plain = open_clip.tokenizer.SimpleTokenizer()
         tokenizer["tokenizer"] = CLIPTokenizer(vocab=plain.encoder, merges=[" ".join(m) for m in plain.bpe_ranks],
                                                model_max_length=77, pad_token="<|endoftext|>")
-    pipe, missing = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, **tokenizer), []
+    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, **tokenizer)
     pipe.set_progress_bar_config(disable=True)
+    if not hasattr(pipe.text_encoder, "text_model"):  # diffusers' clip_skip still asks for transformers 4's nesting
+        object.__setattr__(pipe.text_encoder, "text_model", pipe.text_encoder)
     return pipe
 
 
@@ -116,7 +118,7 @@ def run(folder, options, dtype):
     pipe = load(folder, dtype)
     if options.get("scheduler"):
         cls, more = SCHEDULERS[options["scheduler"]]
-        pipe.scheduler = cls.from_config(pipe.scheduler.config if not options.get("raw") else {}, **more)
+        pipe.scheduler = cls.from_config(pipe.scheduler.config, **more)
     if options.get("spacing"):
         pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, timestep_spacing=options["spacing"])
     height, width = options.get("height", 64), options.get("width", 64)
