@@ -138,7 +138,7 @@ static void check_unet(const calo_json *json, const calo_unet_config *config)
         if (config->block_out_channels[i] % config->norm_num_groups)
             refuse(json, field, "is no multiple of norm_num_groups");
         if (config->block_out_channels[i] % config->heads[i])
-            refuse(json, field, "is no multiple of the number of heads (attention_head_dim or num_attention_heads)");
+            refuse(json, field, "is no multiple of the number of heads (attention_head_dim)");
     }
     if (!(config->norm_eps >= 0))
         refuse(json, "norm_eps", "is negative");
@@ -167,9 +167,9 @@ void calo_unet_config_read(const calo_json *json, calo_unet_config *config)
     }
     calo_json_ints(json, "layers_per_block", levels, 1, CALO_MAX_LAYERS - 1, config->layers_per_block);
     calo_json_ints(json, "transformer_layers_per_block", levels, 1, 64, config->transformer_layers);
-    /* attention_head_dim is the number of heads: an old misnomer that diffusers keeps. */
-    calo_json_ints(json, calo_json_has(json, "num_attention_heads") ? "num_attention_heads" : "attention_head_dim",
-                   levels, 1, 4096, config->heads);
+    /* attention_head_dim is the number of heads: an old misnomer that diffusers keeps, and why it refuses the other. */
+    calo_json_ints(json, "attention_head_dim", levels, 1, 4096, config->heads);
+    calo_json_expect_null(json, "num_attention_heads");
     read_blocks(json, "down_block_types", "DownBlock2D", "CrossAttnDownBlock2D", levels, config->down_attends);
     read_blocks(json, "up_block_types", "UpBlock2D", "CrossAttnUpBlock2D", levels, config->up_attends);
     const cJSON *mid_item = cJSON_GetObjectItemCaseSensitive(json->root, "mid_block_type");

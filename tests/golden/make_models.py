@@ -48,8 +48,8 @@ MODELS = {
                                          timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True))),
     # attention in the middle levels only, a plain middle, no quant convolutions, a shift, depth 2
     "plain": dict(
-        unet=unet([32, 64, 96, 64], [0, 1, 1, 0], layers_per_block=[1, 2, 1, 1], num_attention_heads=[2, 2, 3, 4],
-                  attention_head_dim=8, cross_attention_dim=64, norm_num_groups=8, mid_block_type="UNetMidBlock2D",
+        unet=unet([32, 64, 96, 64], [0, 1, 1, 0], layers_per_block=[1, 2, 1, 1], attention_head_dim=[2, 2, 3, 4],
+                  cross_attention_dim=64, norm_num_groups=8, mid_block_type="UNetMidBlock2D",
                   transformer_layers_per_block=2),
         vae=vae([16, 24, 32, 40], 8, layers_per_block=1, use_quant_conv=False, use_post_quant_conv=False,
                 shift_factor=0.11, scaling_factor=0.36, mid_block_add_attention=False),
