@@ -1,5 +1,6 @@
 /* Work-groups of a fixed size. Kernels state theirs (reqd_work_group_size), which PoCL needs so as not to compile a
-   kernel again for each size that it would choose itself, and other devices so that odd sizes do not make small groups. */
+   kernel again for each size that it would choose itself, and other devices so that odd sizes do not make small groups.
+ */
 #ifndef CALO_GROUPS_H
 #define CALO_GROUPS_H
 

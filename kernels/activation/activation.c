@@ -39,10 +39,22 @@ static void launch(calo_run *run, const calo_call *call, const calo_variant *var
 }
 
 static const calo_variant variants[] = {
-    { .name = "vector16", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "activation/activation.cl",
-      .entry = "activation_vector16", .tunables = { { "CHUNK", { 4096, 1024 } } }, .supports = any, .launch = launch },
-    { .name = "element", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "activation/activation.cl",
-      .entry = "activation_element", .tunables = { { "CHUNK", { 1 } } }, .supports = any, .launch = launch },
+    { .name = "vector16",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "activation/activation.cl",
+      .entry = "activation_vector16",
+      .tunables = { { "CHUNK", { 4096, 1024 } } },
+      .supports = any,
+      .launch = launch },
+    { .name = "element",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "activation/activation.cl",
+      .entry = "activation_element",
+      .tunables = { { "CHUNK", { 1 } } },
+      .supports = any,
+      .launch = launch },
 };
 
 const calo_op calo_op_activation = {

@@ -65,10 +65,21 @@ static void launch_numbers(calo_run *run, const calo_call *call, const calo_vari
 }
 
 static const calo_variant variants[] = {
-    { .name = "rows", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "concat/concat.cl",
-      .entry = "concat_rows", .tunables = { { "ROWS", { 32, 8 } } }, .supports = any, .launch = launch_rows },
-    { .name = "number", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "concat/concat.cl",
-      .entry = "concat_number", .supports = any, .launch = launch_numbers },
+    { .name = "rows",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "concat/concat.cl",
+      .entry = "concat_rows",
+      .tunables = { { "ROWS", { 32, 8 } } },
+      .supports = any,
+      .launch = launch_rows },
+    { .name = "number",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "concat/concat.cl",
+      .entry = "concat_number",
+      .supports = any,
+      .launch = launch_numbers },
 };
 
 const calo_op calo_op_concat = {

@@ -61,11 +61,22 @@ static void launch_combine(calo_run *run, const calo_call *call, const calo_vari
 }
 
 static const calo_variant combine_variants[] = {
-    { .name = "vector16", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "elementwise/elementwise.cl",
-      .entry = "combine_vector16", .tunables = { { "CHUNK", { 4096, 1024 } } }, .supports = any,
+    { .name = "vector16",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "elementwise/elementwise.cl",
+      .entry = "combine_vector16",
+      .tunables = { { "CHUNK", { 4096, 1024 } } },
+      .supports = any,
       .launch = launch_combine },
-    { .name = "element", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "elementwise/elementwise.cl",
-      .entry = "combine_element", .tunables = { { "CHUNK", { 1 } } }, .supports = any, .launch = launch_combine },
+    { .name = "element",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "elementwise/elementwise.cl",
+      .entry = "combine_element",
+      .tunables = { { "CHUNK", { 1 } } },
+      .supports = any,
+      .launch = launch_combine },
 };
 
 const calo_op calo_op_combine = {
@@ -173,10 +184,22 @@ static void launch_blend(calo_run *run, const calo_call *call, const calo_varian
 }
 
 static const calo_variant blend_variants[] = {
-    { .name = "chunk", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "elementwise/elementwise.cl",
-      .entry = "blend_chunk", .tunables = { { "CHUNK", { 1024 } } }, .supports = any, .launch = launch_blend },
-    { .name = "element", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "elementwise/elementwise.cl",
-      .entry = "blend_element", .tunables = { { "CHUNK", { 1 } } }, .supports = any, .launch = launch_blend },
+    { .name = "chunk",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "elementwise/elementwise.cl",
+      .entry = "blend_chunk",
+      .tunables = { { "CHUNK", { 1024 } } },
+      .supports = any,
+      .launch = launch_blend },
+    { .name = "element",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "elementwise/elementwise.cl",
+      .entry = "blend_element",
+      .tunables = { { "CHUNK", { 1 } } },
+      .supports = any,
+      .launch = launch_blend },
 };
 
 const calo_op calo_op_blend = {

@@ -74,10 +74,20 @@ static void launch_numbers(calo_run *run, const calo_call *call, const calo_vari
 }
 
 static const calo_variant token_variants[] = {
-    { .name = "row", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "embedding/embedding.cl",
-      .entry = "embed_row", .supports = any, .launch = launch_rows },
-    { .name = "number", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "embedding/embedding.cl",
-      .entry = "embed_number", .supports = any, .launch = launch_numbers },
+    { .name = "row",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "embedding/embedding.cl",
+      .entry = "embed_row",
+      .supports = any,
+      .launch = launch_rows },
+    { .name = "number",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "embedding/embedding.cl",
+      .entry = "embed_number",
+      .supports = any,
+      .launch = launch_numbers },
 };
 
 const calo_op calo_op_tokens = {
@@ -112,8 +122,8 @@ static calo_status infer_timesteps(calo_call *call, calo_fault *fault)
     const calo_tensor t = call->in[0];
     char shape[64];
     if (t.type != CALO_F32 || t.rank != 1)
-        return calo_fail(fault, CALO_EUSAGE, "timesteps: the times are %s %s, not f32 [N]",
-                         calo_type_name(t.type), calo_shape_text(t, shape, sizeof shape));
+        return calo_fail(fault, CALO_EUSAGE, "timesteps: the times are %s %s, not f32 [N]", calo_type_name(t.type),
+                         calo_shape_text(t, shape, sizeof shape));
     if (args->dim < 2 || !isfinite(args->shift) || !(args->dim / 2 - args->shift > 0))
         return calo_fail(fault, CALO_EFILE, "timesteps: %d channels with a frequency shift of %g", args->dim,
                          args->shift);
@@ -154,8 +164,13 @@ static void launch_timesteps(calo_run *run, const calo_call *call, const calo_va
 }
 
 static const calo_variant timestep_variants[] = {
-    { .name = "angle", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
-      .source = "embedding/embedding.cl", .entry = "embed_angle", .supports = any, .launch = launch_timesteps },
+    { .name = "angle",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
+      .source = "embedding/embedding.cl",
+      .entry = "embed_angle",
+      .supports = any,
+      .launch = launch_timesteps },
 };
 
 const calo_op calo_op_timesteps = {

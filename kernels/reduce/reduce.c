@@ -76,10 +76,20 @@ static void launch_tree(calo_run *run, const calo_call *call, const calo_variant
 }
 
 static const calo_variant variants[] = {
-    { .name = "tree", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "reduce/reduce.cl",
-      .entry = "reduce_tree_part", .supports = fits_tree, .launch = launch_tree },
-    { .name = "chunk", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "reduce/reduce.cl",
-      .entry = "reduce_chunk_part", .tunables = { { "CHUNK", { 16384, 1024 } } }, .supports = any,
+    { .name = "tree",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "reduce/reduce.cl",
+      .entry = "reduce_tree_part",
+      .supports = fits_tree,
+      .launch = launch_tree },
+    { .name = "chunk",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "reduce/reduce.cl",
+      .entry = "reduce_chunk_part",
+      .tunables = { { "CHUNK", { 16384, 1024 } } },
+      .supports = any,
       .launch = launch_chunks },
 };
 

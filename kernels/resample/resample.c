@@ -60,10 +60,20 @@ static void launch_number(calo_run *run, const calo_call *call, const calo_varia
 }
 
 static const calo_variant variants[] = {
-    { .name = "row", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "resample/resample.cl",
-      .entry = "resample_row", .supports = any, .launch = launch_row },
-    { .name = "number", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "resample/resample.cl",
-      .entry = "resample_number", .supports = any, .launch = launch_number },
+    { .name = "row",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "resample/resample.cl",
+      .entry = "resample_row",
+      .supports = any,
+      .launch = launch_row },
+    { .name = "number",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "resample/resample.cl",
+      .entry = "resample_number",
+      .supports = any,
+      .launch = launch_number },
 };
 
 const calo_op calo_op_resample = {

@@ -1,5 +1,6 @@
 /* Data of the cases: a small generator of its own, so that a seed means the same everywhere; tensors on the device
-   between guard bands. All bytes of a guard band are 0xff: a NaN in f32, f16 and bf16, and −1 in i32. */
+   between guard bands. Guard bands are NaN in every type: words of 0xffff around inputs, which are −1 in i32, and of
+   0x7fff around and in results, so that one NaN copied over the other shows. */
 #include "checkkernel.h"
 
 #include "../../engine/number.h"
@@ -7,6 +8,8 @@
 
 #include <math.h>
 #include <string.h>
+
+enum { INPUT_NAN = 0xffff, OUTPUT_NAN = 0x7fff };
 
 const char *const data_kind_names[] = { "normal", "outliers", "limits", "tiny", "mean" };
 
@@ -105,9 +108,9 @@ static void put(unsigned char *at, calo_type type, double value)
         memcpy(at, &half, sizeof half);
 }
 
-/* A block of `elements` between guard bands, all bytes 0xff; t gets its place. No two tensors of a case begin at the
- * same offset, so that a kernel cannot take one's for the other's. NULL without memory. */
-static unsigned char *make_block(check *c, calo_tensor *t, int64_t elements, bool aligned)
+/* A block of `elements` between guard bands, filled with `word`s; t gets its place. No two tensors of a case begin at
+ * the same offset, so that a kernel cannot take one's for the other's. NULL without memory. */
+static unsigned char *make_block(check *c, calo_tensor *t, int64_t elements, bool aligned, int word)
 {
     if (!c->device || c->fault.status)
         return NULL;
@@ -128,7 +131,8 @@ static unsigned char *make_block(check *c, calo_tensor *t, int64_t elements, boo
     c->block_count++;
     if (c->device->api->allocate(c->device, b->bytes, &b->buffer, &c->fault))
         return NULL;
-    memset(b->raw, 0xff, (size_t)b->bytes);
+    for (uint64_t i = 0; i < b->bytes; i++)
+        b->raw[i] = (unsigned char)(i % 2 ? word >> 8 : word);
     t->buffer = b->buffer;
     t->offset = GUARD_BYTES + skipped;
     return b->raw + t->offset;
@@ -150,7 +154,7 @@ calo_tensor check_columns(check *c, data_kind kind, double scale, int rank, cons
     const int64_t rows = calo_tensor_rows(t), columns = calo_tensor_columns(t);
     const size_t size = calo_type_size(t.type);
     t.stride = stride;
-    unsigned char *at = make_block(c, &t, rows * stride, false);
+    unsigned char *at = make_block(c, &t, rows * stride, false, INPUT_NAN);
     for (int64_t r = 0; at && r < rows; r++)
         for (int64_t i = 0; i < columns; i++)
             put(at + (size_t)(r * stride + first + i) * size, t.type, scale * number(c, kind, t.type));
@@ -183,7 +187,7 @@ calo_tensor check_weights(check *c, calo_layout layout, double scale, int rank, 
     const size_t size = calo_type_size(t.type);
     const int64_t outputs = dims[0], inputs = calo_tensor_count(t) / outputs;
     const uint64_t bytes = calo_tensor_bytes(t);
-    unsigned char *at = make_block(c, &t, (int64_t)(bytes / size), true);
+    unsigned char *at = make_block(c, &t, (int64_t)(bytes / size), true, INPUT_NAN);
     if (at)
         memset(at, 0, (size_t)bytes);
     for (int64_t n = 0; at && n < outputs; n++)
@@ -196,7 +200,7 @@ calo_tensor check_floats(check *c, double mean, double scale, int rank, const in
 {
     calo_tensor t = calo_shape(CALO_F32, rank, dims);
     const int64_t count = calo_tensor_count(t);
-    unsigned char *at = make_block(c, &t, count, true);
+    unsigned char *at = make_block(c, &t, count, true, INPUT_NAN);
     for (int64_t i = 0; at && i < count; i++)
         put(at + (size_t)i * 4, CALO_F32, mean + scale * check_gauss(c));
     return send(c, t);
@@ -208,7 +212,7 @@ calo_tensor check_given(check *c, calo_type type, int rank, const int64_t *dims,
     const int64_t count = calo_tensor_count(t);
     const size_t size = calo_type_size(type);
     const float *floats = values;
-    unsigned char *at = make_block(c, &t, count, false);
+    unsigned char *at = make_block(c, &t, count, false, INPUT_NAN);
     if (at && size == 4)
         memcpy(at, values, (size_t)count * 4);
     for (int64_t i = 0; at && size == 2 && i < count; i++)
@@ -219,7 +223,7 @@ calo_tensor check_given(check *c, calo_type type, int rank, const int64_t *dims,
 calo_tensor check_output(check *c, calo_tensor shape)
 {
     calo_tensor t = calo_shape(shape.type, shape.rank, shape.dims);
-    make_block(c, &t, calo_tensor_count(t), false);
+    make_block(c, &t, calo_tensor_count(t), false, OUTPUT_NAN);
     if (t.buffer)
         c->blocks[c->block_count - 1].output = true;
     return send(c, t);

@@ -1,0 +1,105 @@
+#!/bin/sh
+# Breaks kernels one by one and shows that checkkernel sees each: tests/kernels/mutate.sh PATH-OF-CHECKKERNEL
+#
+# A mutation is a sed expression on one source in a copy of kernels/. It has to change the file, to compile, and to make
+# checkkernel fail; without it, the same cases have to pass. Exit 0: all were caught. README.md keeps the record.
+set -u
+checker=${1:?usage: mutate.sh PATH-OF-CHECKKERNEL}
+kernels=$(cd "$(dirname "$0")/../../kernels" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+clean=$work/clean
+mkdir "$clean"
+(cd "$kernels" && find . -name '*.cl' | while read -r file; do
+    mkdir -p "$clean/$(dirname "$file")" && cp "$file" "$clean/$file"
+done)
+caught=0 missed=0 number=0
+
+# mutate NAME FILE SED OP [FILTER...]
+mutate() {
+    name=$1 file=$2 expression=$3 op=$4
+    shift 4
+    number=$((number + 1))
+    changed=$work/changed
+    rm -rf "$changed"
+    cp -r "$clean" "$changed"
+    sed "$expression" "$clean/$file" >"$changed/$file"
+    if cmp -s "$clean/$file" "$changed/$file"; then
+        verdict="DOES NOT APPLY to $file"
+    elif ! "$checker" --kernels "$clean" --op "$op" "$@" >"$work/log" 2>&1; then
+        verdict="FAILS UNCHANGED: $(grep -A1 FAIL "$work/log" | sed -n 2p)"
+    elif "$checker" --kernels "$changed" --op "$op" "$@" >"$work/log" 2>&1; then
+        verdict="MISSED"
+    elif ! grep -q "^FAIL" "$work/log"; then
+        verdict="CRASHED"
+    elif grep -q "does not compile" "$work/log"; then
+        verdict="DOES NOT COMPILE"
+    else
+        caught=$((caught + 1))
+        printf '%2d caught  %-52s %s failed; %s\n' $number "$name" "$(grep -c ^FAIL "$work/log")" \
+            "$(grep -A1 ^FAIL "$work/log" | sed -n 2p | sed 's/^ *//' | cut -c1-110)"
+        return
+    fi
+    missed=$((missed + 1))
+    printf '%2d %s: %s\n' $number "$verdict" "$name"
+}
+
+f32="--type f32:f32"
+f16="--type f16:f32"
+bf16="--type bf16:f32"
+
+mutate "tail of a vector loop is left out" activation/activation.cl \
+    's#for (; i < end; i++)#for (; i < 0; i++)#' activation $f32 --case 'silu*'
+mutate "last vector runs over the end" activation/activation.cl \
+    's#i + 16 <= end#i < end#' activation $f32 --case 'silu*'
+mutate "chunk's end is not cut to the tensor's" elementwise/elementwise.cl \
+    's#end = min(i + CHUNK, count)#end = i + CHUNK#' combine $f32 --case '2of*'
+mutate "1.702 becomes 1.70" math.cl 's#1\.702f#1.70f#' activation $f32 --case 'quick_gelu*'
+mutate "last coefficient of the tail's fit is off by 1e-5" math.cl \
+    's#0\.398954213f#0.398958213f#' activation $f32 --case 'gelu-*'
+mutate "exponential forgets the low part of ln 2" math.cl 's#-1.42860682030941723212e-6f#0#' activation $f32 \
+    --case 'silu*'
+mutate "f16 results are cut instead of rounded" prelude.cl 's#_rte(v#_rtz(v#' layer_norm $f16
+mutate "bf16 ties are rounded up, not to even" prelude.cl \
+    's#0x7fffu + ((u >> 16) \& 1u)#0x8000u#' combine --case 'cast-to-bf16'
+mutate "bf16 results are cut instead of rounded" prelude.cl 's#u + 0x7fffu + ((u >> 16) \& 1u)#u#' layer_norm $bf16
+mutate "second input is read at the first one's place" elementwise/elementwise.cl \
+    's#load(x1, a1 + i)#load(x1, a0 + i)#' combine $f32 --case '2of*'
+mutate "clamp has one side only" elementwise/elementwise.cl \
+    's#isless(sum, (vector)(-limit))#isless(sum, (vector)(-2 * limit))#' combine $f32 --case '*clamped*'
+mutate "mask does not come around with the batch" elementwise/elementwise.cl \
+    's# % mask_rows##' blend $f32
+mutate "second half is read from its neighbour's columns" concat/concat.cl \
+    's#b_stride + c - a_columns#b_stride + c#' concat $f32
+mutate "a row is as wide as its columns, whatever its stride" concat/concat.cl \
+    's#row \* a_stride#row * a_columns#' concat $f32
+mutate "nearest rounds instead of cutting" resample/resample.cl 's#(int)floor(#(int)rint(#' resample $f32
+mutate "height and width are exchanged" resample/resample.cl \
+    's#nearest(i, height, out_height, scale_y)#nearest(i, height, out_height, scale_x)#' resample $f32
+mutate "positions do not begin again with a batch" embedding/embedding.cl 's#row % tokens#row#' tokens $f32
+mutate "an id outside of the table is not held" embedding/embedding.cl \
+    's#clamp(ids\[ids_at + row\], 0, rows - 1)#ids[ids_at + row]#' tokens $f32 --case '1x7*'
+mutate "sines and cosines change places" embedding/embedding.cl 's#flip ? half_width : 0#flip ? 0 : half_width#' \
+    timesteps $f32
+mutate "an odd width's last number is not written" embedding/embedding.cl 's#width % 2)#width % 2 == 2)#' timesteps $f32
+mutate "the tree has no barrier" reduce/reduce.cl 's#barrier(CLK_LOCAL_MEM_FENCE);##' reduce $f32 --variant tree
+mutate "infinities count as finite" reduce/reduce.cl 's#!= 0x7f800000u#!= 0x7fffffffu#' reduce $f32
+mutate "eps is doubled" group_norm/group_norm.cl 's#+ eps)#+ 2 * eps)#' group_norm $f16 --case '*tiny*'
+mutate "eps is left out" layer_norm/layer_norm.cl 's#+ eps)#)#' layer_norm $f32
+mutate "last chunk's pixels are counted as a full one's" group_norm/group_norm.cl \
+    's#min(chunk, pixels - k \* chunk)#chunk#' group_norm $f32 --case '*mean*'
+mutate "last row of the last tile is not stored" linear/linear.cl 's#row + r < rows#row + r < rows - 1#' linear $f32 \
+    --case '*x13x*'
+mutate "values and gates change places" linear/linear.cl 's#gated16(a, b,#gated16(b, a,#' linear $f32 --case '*gated*'
+mutate "residual is taken away" epilogue.cl 's#sum += load_act16(residual, at + n)#sum -= load_act16(residual, at + n)#' \
+    linear $f32 --case '*residual*'
+mutate "left padding is taken for the top's" conv2d/conv2d.cl 's#STRIDE - pad_left#STRIDE - pad_top#' conv2d $f32 \
+    --case '*-pads0111-*'
+mutate "doubled images are read with their own width" conv2d/conv2d.cl 's#j / UPSAMPLE#j#' conv2d $f32 --case '*-up2-*'
+mutate "a causal query does not see itself" attention/attention.cl \
+    's#min(first + r, queries - 1) + 1 - begin#min(first + r, queries - 1) - begin#' attention $f32 --case '*causal*'
+mutate "the sum is not scaled down with a new maximum" attention/attention.cl \
+    's#total = total \* shrink + e#total = total + e#' attention $f32 --case '*x31-*'
+
+echo "$caught caught, $missed not, of $number"
+test $missed -eq 0
