@@ -88,6 +88,22 @@ void calo_dump_append(calo_dump *dump, calo_run *run, const char *name, calo_ten
         calo_download(run, t, to);
 }
 
+void calo_dump_insert(calo_dump *dump, calo_run *run, const char *name, calo_tensor t, int64_t row)
+{
+    if (calo_failed(run) || !run->device || !calo_present(t))
+        return;
+    float *to = append(dump, name, t.rank, t.dims, run->fault);
+    if (!to)
+        return;
+    const int64_t size = product(t.rank, t.dims);
+    calo_dump_tensor *whole = dump->tensors;
+    while (strcmp(whole->name, name) != 0)
+        whole++;
+    memmove(whole->values + (row + 1) * size, whole->values + row * size,
+            (size_t)(whole->filled - (row + 1) * size) * sizeof *whole->values);
+    calo_download(run, t, whole->values + row * size);
+}
+
 void calo_dump_append_values(calo_dump *dump, const char *name, int rank, const int64_t *dims, const float *values,
                              calo_fault *fault)
 {

@@ -24,7 +24,9 @@ void calo_dump_values(calo_dump *dump, const char *name, int rank, const int64_t
 
 /* Downloads a tensor as f32 and puts it behind what `name` already holds along dimension 0: image after image. */
 void calo_dump_append(calo_dump *dump, calo_run *run, const char *name, calo_tensor t);
-/* The same from the host. */
+/* The same, but t, one row of dimension 0, becomes number `row`. */
+void calo_dump_insert(calo_dump *dump, calo_run *run, const char *name, calo_tensor t, int64_t row);
+/* Appends from the host. */
 void calo_dump_append_values(calo_dump *dump, const char *name, int rank, const int64_t *dims, const float *values,
                              calo_fault *fault);
 

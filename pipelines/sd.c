@@ -8,6 +8,7 @@
    real in exactly that memory. Images of one request run one after the other, so none depends on its neighbours. */
 #include "../engine/image.h"
 #include "../engine/shim.h"
+#include "../kernels/elementwise/elementwise.h"
 #include "../kernels/ledger.h"
 #include "denoise.h"
 #include "dump.h"
@@ -136,6 +137,25 @@ static void dump_schedule(flow *f)
     calo_free(values);
 }
 
+/* ids [1 or 2, T] → [1 or 2, T, D]. Layers are skipped for the prompt only, as in diffusers: then the halves are encoded
+ * one by one. */
+static calo_tensor encode(flow *f, calo_tensor ids)
+{
+    calo_run *run = &f->run;
+    const int skip = f->request->clip_skip;
+    if (!f->guided || skip == 0)
+        return calo_clip_encode(run, &f->model->clip, ids, skip);
+    const double one = 1;
+    const int64_t dims[] = { 2, f->tokens, f->model->checkpoint.clip.hidden_size };
+    calo_tensor context = calo_new(run, run->dtype, 3, dims);
+    for (int half = 0; half < 2; half++) {
+        calo_tensor part = calo_clip_encode(run, &f->model->clip, calo_batches(ids, half, 1), half ? skip : 0);
+        calo_combine_into(run, calo_batches(context, half, 1), &part, &one, 1, 0);
+        calo_drop(run, &part);
+    }
+    return context;
+}
+
 /* Prompt and schedule to what every step uses. */
 static void prepare(flow *f)
 {
@@ -151,7 +171,7 @@ static void prepare(flow *f)
     run->label = "text_encoder";
     calo_tensor ids = calo_new(run, CALO_I32, 2, (int64_t[]){ halves, f->tokens });
     calo_upload(run, ids, f->ids);
-    calo_tensor context = calo_clip_encode(run, &f->model->clip, ids, f->request->clip_skip);
+    calo_tensor context = encode(f, ids);
     calo_drop(run, &ids);
     if (dumping(f))
         dump_text(f, context);
@@ -186,7 +206,12 @@ static void on_tensor(void *user, calo_run *run, const char *key, int number, ca
     flow *f = user;
     char name[32];
     snprintf(name, sizeof name, "%s.%03d", key, number);
-    calo_dump_append(&f->dump, run, name, t);
+    if (t.dims[0] == 2) { /* unconditional halves of all images stand before the conditional ones */
+        calo_dump_insert(&f->dump, run, name, calo_batches(t, 0, 1), f->image);
+        calo_dump_append(&f->dump, run, name, calo_batches(t, 1, 1));
+    } else {
+        calo_dump_append(&f->dump, run, name, t);
+    }
 }
 
 /* [1, H, W, 3] of −1 … 1 to a picture: x/2 + ½, clamped. */
@@ -237,7 +262,7 @@ static void one_image(flow *f)
     latents = calo_denoise_run(run, &denoise, latents, &rng);
 
     const double begin = calo_seconds();
-    calo_tensor decoded = calo_vae_decode(run, &f->model->vae, latents);
+    calo_tensor decoded = calo_vae_decode(run, &f->model->vae, latents, 0);
     finish_image(f, decoded);
     f->timing->decode_s += calo_seconds() - begin;
     calo_drop(run, &decoded);

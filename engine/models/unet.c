@@ -63,7 +63,8 @@ void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timeste
     }
     if (unet->has_mid) {
         project_time(run, &unet->mid[0], time, cache);
-        project_time(run, &unet->mid[1], time, cache);
+        if (unet->config.mid == CALO_MID_CROSS_ATTENTION)
+            project_time(run, &unet->mid[1], time, cache);
         project_context(run, &unet->mid_transformer, context, cache);
     }
     calo_drop(run, &time);
@@ -220,11 +221,12 @@ calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_u
     /* The deepest output is kept for the way up, so the middle must not give it back. */
     if (unet->has_mid) {
         h = resnet(&c, &unet->mid[0], h);
-        if (unet->mid_transformer.depth)
+        if (unet->mid_transformer.depth) {
             h = transformer(&c, &unet->mid_transformer, h);
-        calo_tensor deep = resnet(&c, &unet->mid[1], h);
-        calo_drop(run, &h);
-        h = deep;
+            calo_tensor deep = resnet(&c, &unet->mid[1], h);
+            calo_drop(run, &h);
+            h = deep;
+        }
     } else {
         h = calo_scale(run, h, 1);
     }

@@ -113,7 +113,9 @@ static void load_down(calo_parameters *p, calo_unet *unet)
         level->resamples = i + 1 < config->levels;
         if (level->resamples) {
             snprintf(name, sizeof name, "down_blocks.%d.downsamplers.0.conv", i);
-            load_conv(p, &level->resample, width, width, 2, config->downsample_padding, name, "");
+            load_conv(p, &level->resample, width, width, 2, 1, name, "");
+            if (config->downsample_padding == 0) /* then diffusers pads the far sides before the convolution */
+                level->resample.pad_top = level->resample.pad_left = 0;
         }
     }
 }
@@ -160,7 +162,8 @@ static void load_mid(calo_parameters *p, calo_unet *unet)
     if (config->mid == CALO_MID_CROSS_ATTENTION)
         load_transformer(p, unet, &unet->mid_transformer, width, config->transformer_layers[last],
                          config->heads[last], "mid_block.attentions.0");
-    load_resnet(p, unet, &unet->mid[1], width, width, "mid_block.resnets.1");
+    if (config->mid == CALO_MID_CROSS_ATTENTION) /* UNetMidBlock2D has no second resnet in a UNet */
+        load_resnet(p, unet, &unet->mid[1], width, width, "mid_block.resnets.1");
 }
 
 void calo_unet_load(calo_parameters *p, const calo_unet_config *config, calo_unet *unet)

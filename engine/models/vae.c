@@ -1,6 +1,6 @@
 /* AutoencoderKL (Rombach et al. 2022), the decoder and encoder of diffusers' class of that name.
 
-       decode: z = latents / scaling_factor + shift_factor;  h = conv_in(post_quant(z));  mid;  levels up;
+       decode: z = latents / scaling_factor + shift;  h = conv_in(post_quant(z));  mid;  levels up;
                image = conv_out(silu(norm_out(h)))
        resnet: x + conv2(silu(norm2(conv1(silu(norm1(x))))))
        mid:    resnet, attention over all pixels with one head, resnet */
@@ -199,10 +199,10 @@ static calo_tensor finish(calo_run *run, const calo_vae_half *half, calo_tensor 
     return calo_conv2d(run, calo_take(&h), &half->conv_out, NULL);
 }
 
-calo_tensor calo_vae_decode(calo_run *run, const calo_vae *vae, calo_tensor latents)
+calo_tensor calo_vae_decode(calo_run *run, const calo_vae *vae, calo_tensor latents, double shift)
 {
     run->label = "vae";
-    calo_tensor z = calo_affine(run, latents, 1 / vae->config.scaling_factor, vae->config.shift_factor, run->dtype);
+    calo_tensor z = calo_affine(run, latents, 1 / vae->config.scaling_factor, shift, run->dtype);
     if (calo_present(vae->post_quant.weight))
         z = calo_linear(run, calo_take(&z), &vae->post_quant, NULL);
     calo_tensor h = calo_conv2d(run, calo_take(&z), &vae->decoder.conv_in, NULL);

@@ -43,8 +43,9 @@ typedef struct calo_vae {
 void calo_vae_load(calo_parameters *p, const calo_vae_config *config, bool with_encoder, calo_vae *vae);
 void calo_vae_free(calo_vae *vae);
 
-/* Latents as the denoiser has them [B, h, w, 4] → image [B, 8h, 8w, 3], about −1 … 1. */
-calo_tensor calo_vae_decode(calo_run *run, const calo_vae *vae, calo_tensor latents);
+/* Latents as the denoiser has them [B, h, w, 4] → image [B, 8h, 8w, 3], about −1 … 1. `shift` is the configuration's
+ * shift_factor in flows that heed it; diffusers' Stable Diffusion 1 and 2 do not, and pass 0. */
+calo_tensor calo_vae_decode(calo_run *run, const calo_vae *vae, calo_tensor latents, double shift);
 
 /* Image [B, H, W, 3], −1 … 1 → moments [B, H/8, W/8, 8]: mean and log-variance of the unscaled latents. */
 calo_tensor calo_vae_encode(calo_run *run, const calo_vae *vae, calo_tensor image);

@@ -67,9 +67,6 @@ for name, spacing in (("ddim", "trailing"), ("ddim", "linspace"), ("euler", "tra
 def folder_of(write_model, work, model):
     out = work / model
     subprocess.run([write_model, HERE / "models" / model, HERE / "../../tools/demo/model/tokenizer", out], check=True)
-    if model == "single":  # the single file's tokenizer is CLIP's own
-        for file in (out / "tokenizer").iterdir():
-            file.unlink()
     return out
 
 
@@ -94,14 +91,7 @@ def check_single(write_model, work):
 
 
 def load(folder, dtype):
-    tokenizer = {}
-    if not (folder / "tokenizer/vocab.json").exists():
-        import open_clip  # only for CLIP's own vocabulary
-        from transformers import CLIPTokenizer
-        plain = open_clip.tokenizer.SimpleTokenizer()
-        tokenizer["tokenizer"] = CLIPTokenizer(vocab=plain.encoder, merges=[" ".join(m) for m in plain.bpe_ranks],
-                                               model_max_length=77, pad_token="<|endoftext|>")
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype, **tokenizer)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
     pipe.set_progress_bar_config(disable=True)
     if not hasattr(pipe.text_encoder, "text_model"):  # diffusers' clip_skip still asks for transformers 4's nesting
         object.__setattr__(pipe.text_encoder, "text_model", pipe.text_encoder)
@@ -163,6 +153,19 @@ def run(folder, options, dtype):
     return out
 
 
+def draw_in_float32():
+    """Schedulers draw noise in the run's type, and torch's generator gives other numbers for each: runs that are to be
+    compared draw float32 and round."""
+    from diffusers.utils import torch_utils
+    original = torch_utils.randn_tensor
+
+    def randn_tensor(shape, generator=None, device=None, dtype=None, layout=None):
+        return original(shape, generator=generator, device=device, dtype=torch.float32, layout=layout).to(dtype)
+    for module in list(sys.modules.values()):
+        if getattr(module, "randn_tensor", None) is original:
+            module.randn_tensor = randn_tensor
+
+
 def distance(a, b):
     return float(np.linalg.norm(a.astype(np.float64) - b) / max(np.linalg.norm(b.astype(np.float64)), 1e-30))
 
@@ -178,6 +181,7 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     (HERE / "cases").mkdir(exist_ok=True)
     torch.use_deterministic_algorithms(True)
+    draw_in_float32()
     models = {name: folder_of(write_model, work, name) for name in {c[0] for c in CASES.values()}}
     check_single(write_model, work)
     rows = []

@@ -154,8 +154,11 @@ int main(int count, char **words)
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
             copy_file(words[1], words[3], texts[i], &fault);
         snprintf(path, sizeof path, "%s/tokenizer", words[3]);
-        for (size_t i = 0; i < sizeof words_files / sizeof *words_files; i++)
+        const bool own = model->checkpoint.clip.vocab_size == calo_clip_config_sd1().vocab_size;
+        for (size_t i = own ? 2 : 0; i < (own ? 4 : sizeof words_files / sizeof *words_files); i++)
             copy_file(words[2], path, words_files[i], &fault);
+        if (own) /* CLIP's whole vocabulary; the settings and special tokens are the same */
+            calo_tokenizer_write_builtin(path, &fault);
         for (int part = 0; part < CALO_PARTS && !fault.status; part++) {
             l->count = 0;
             visit(model, part, l, &fault);
