@@ -21,6 +21,7 @@ void calo_arena_init(calo_arena *arena, calo_device *device, const calo_device_i
 
 void calo_arena_free(calo_arena *arena)
 {
+    calo_arena_unmap(arena, NULL);
     for (int i = 0; i < arena->slab_count; i++) {
         if (arena->slabs[i].buffer)
             arena->device->api->release(arena->device, arena->slabs[i].buffer);
@@ -133,6 +134,32 @@ calo_status calo_arena_commit(calo_arena *arena, calo_fault *fault)
     arena->committed = true;
     arena->in_use = 0;
     return CALO_OK;
+}
+
+calo_status calo_arena_map(calo_arena *arena, calo_fault *fault)
+{
+    calo_status status = CALO_OK;
+    for (int i = 0; i < arena->slab_count && !status; i++)
+        status = arena->device->api->map(arena->device, arena->slabs[i].buffer, &arena->slabs[i].mapped, fault);
+    return status;
+}
+
+void calo_arena_unmap(calo_arena *arena, calo_fault *fault)
+{
+    for (int i = 0; i < arena->slab_count; i++) {
+        calo_slab *slab = &arena->slabs[i];
+        if (slab->mapped)
+            arena->device->api->unmap(arena->device, slab->buffer, slab->mapped, fault);
+        slab->mapped = NULL;
+    }
+}
+
+void *calo_arena_host(const calo_arena *arena, calo_tensor t)
+{
+    for (int i = 0; i < arena->slab_count; i++)
+        if (arena->slabs[i].buffer == t.buffer && arena->slabs[i].mapped)
+            return (char *)arena->slabs[i].mapped + t.offset;
+    return NULL;
 }
 
 uint64_t calo_arena_size(const calo_arena *arena)

@@ -20,6 +20,7 @@ typedef struct calo_slab {
     uint64_t peak;       /* highest end so far */
     uint64_t size;       /* committed bytes; 0 before */
     calo_buffer *buffer; /* NULL before commit */
+    void *mapped;        /* the buffer's bytes between calo_arena_map and calo_arena_unmap, where the host sees them */
 } calo_slab;
 
 typedef struct calo_arena {
@@ -43,6 +44,12 @@ void calo_arena_give(calo_arena *arena, calo_tensor *t);
 
 /* Allocates the slabs at their peaks and forgets all blocks. */
 calo_status calo_arena_commit(calo_arena *arena, calo_fault *fault);
+
+/* Gives the host the slabs of a device whose memory it shares, and takes them back before a kernel runs. */
+calo_status calo_arena_map(calo_arena *arena, calo_fault *fault);
+void calo_arena_unmap(calo_arena *arena, calo_fault *fault);
+/* Where the host sees t's numbers; NULL: it does not, write them through the device. */
+void *calo_arena_host(const calo_arena *arena, calo_tensor t);
 
 /* Bytes of all slabs at their peaks: what commit allocates. */
 uint64_t calo_arena_size(const calo_arena *arena);

@@ -58,6 +58,10 @@ typedef struct calo_device_api {
                          calo_fault *fault); /* `from` may be reused on return */
     calo_status (*read)(calo_device *device, const calo_buffer *buffer, uint64_t offset, void *to, uint64_t bytes,
                         calo_fault *fault);
+    /* Where the device's memory is the host's, *pointer is the buffer itself until `unmap`, and no kernel may use it
+     * meanwhile; elsewhere *pointer is NULL and there is nothing to unmap. */
+    calo_status (*map)(calo_device *device, calo_buffer *buffer, void **pointer, calo_fault *fault);
+    calo_status (*unmap)(calo_device *device, calo_buffer *buffer, void *pointer, calo_fault *fault);
     calo_status (*kernel)(calo_device *device, const calo_kernel_key *key, calo_kernel **kernel, calo_fault *fault);
     calo_status (*launch)(calo_device *device, calo_kernel *kernel, const calo_argument *arguments, int count,
                           const size_t global[3], const size_t local[3], calo_fault *fault);

@@ -213,6 +213,25 @@ static calo_status opencl_read(calo_device *device, const calo_buffer *buffer, u
     return code ? opencl_fail(fault, code, "a read from the device") : CALO_OK;
 }
 
+static calo_status opencl_map(calo_device *device, calo_buffer *buffer, void **pointer, calo_fault *fault)
+{
+    opencl_device *d = (opencl_device *)device;
+    cl_int code = CL_SUCCESS;
+    *pointer = NULL;
+    if (d->base.info.class != CALO_CPU_CLASS)
+        return CALO_OK;
+    *pointer = d->cl.clEnqueueMapBuffer(d->queue, buffer->memory, CL_TRUE, CL_MAP_WRITE, 0, (size_t)buffer->bytes, 0,
+                                        NULL, NULL, &code);
+    return code ? opencl_fail(fault, code, "mapping a buffer") : CALO_OK;
+}
+
+static calo_status opencl_unmap(calo_device *device, calo_buffer *buffer, void *pointer, calo_fault *fault)
+{
+    opencl_device *d = (opencl_device *)device;
+    cl_int code = d->cl.clEnqueueUnmapMemObject(d->queue, buffer->memory, pointer, 0, NULL, NULL);
+    return code ? opencl_fail(fault, code, "unmapping a buffer") : CALO_OK;
+}
+
 /* ---- kernels ---------------------------------------------------------------------------------------------------- */
 
 /* The compiler's first line that says "error", for the sentence; the rest is of no use without the source. */
@@ -374,6 +393,8 @@ static const calo_device_api opencl_functions = {
     .release = opencl_release,
     .write = opencl_write,
     .read = opencl_read,
+    .map = opencl_map,
+    .unmap = opencl_unmap,
     .kernel = opencl_kernel,
     .launch = opencl_launch,
     .finish = opencl_finish,

@@ -71,9 +71,10 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
                          model->checkpoint.path, watcher.total, info.name, info.memory);
     if (options->on_load)
         p.on_done = forward_progress;
-    if (calo_arena_commit(&model->weights, fault))
+    if (calo_arena_commit(&model->weights, fault) || calo_arena_map(&model->weights, fault))
         return fault->status;
     calo_model_parameters(&p, model, false);
+    calo_arena_unmap(&model->weights, fault);
     return fault->status;
 }
 

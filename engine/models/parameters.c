@@ -138,7 +138,7 @@ typedef struct packing {
     const matrix *m;
     int64_t first; /* panel of the group's start */
     size_t panel_bytes;
-    unsigned char *staging;
+    unsigned char *staging; /* where the group's first panel goes */
     _Atomic bool failed;
     calo_fault faults[1]; /* of the first thread that failed */
 } packing;
@@ -207,14 +207,32 @@ static void pack_one(void *job, int64_t index)
     calo_free(rows);
 }
 
+/* Puts bytes at the tensor's place: in memory that the host shares, or through the device. */
+static void put(calo_parameters *p, const calo_tensor *t, uint64_t at, const void *bytes, uint64_t size)
+{
+    char *host = calo_arena_host(p->arena, *t);
+    if (failed(p))
+        return;
+    if (host)
+        memcpy(host + at, bytes, (size_t)size);
+    else
+        p->device->api->write(p->device, t->buffer, t->offset + at, bytes, size, p->fault);
+}
+
+/* Packs straight into memory that the host shares with the device; otherwise by groups through a staging block. */
 static void write_matrix(calo_parameters *p, const matrix *m)
 {
     const uint64_t bytes = calo_tensor_bytes(m->tensor);
     const size_t panel_bytes = (size_t)(m->inputs * m->taps) * CALO_PANEL * calo_type_size(m->tensor.type);
     const int64_t panels = (int64_t)(bytes / panel_bytes);
-    const int64_t group = panel_bytes > STAGING ? 1 : (int64_t)(STAGING / panel_bytes);
+    unsigned char *host = calo_arena_host(p->arena, m->tensor), *staging = NULL;
+    int64_t group = host ? panels : panel_bytes > STAGING ? 1 : (int64_t)(STAGING / panel_bytes);
     packing g = { .m = m, .panel_bytes = panel_bytes };
-    g.staging = calo_alloc((size_t)(group < panels ? group : panels), panel_bytes);
+    if (group > panels)
+        group = panels;
+    if (!host)
+        staging = calo_alloc((size_t)group, panel_bytes);
+    g.staging = host ? host : staging;
     if (!g.staging) {
         calo_fail(p->fault, CALO_EMEMORY, "no host memory to pack %s", m->names[0]);
         return;
@@ -226,11 +244,11 @@ static void write_matrix(calo_parameters *p, const matrix *m)
             calo_fail(p->fault, g.faults[0].status, "%s", g.faults[0].text);
             break;
         }
-        p->device->api->write(p->device, m->tensor.buffer, m->tensor.offset + (uint64_t)g.first * panel_bytes, g.staging,
-                              (uint64_t)part * panel_bytes, p->fault);
+        if (!host)
+            put(p, &m->tensor, (uint64_t)g.first * panel_bytes, staging, (uint64_t)part * panel_bytes);
         wrote(p, (uint64_t)part * panel_bytes);
     }
-    calo_free(g.staging);
+    calo_free(staging);
 }
 
 /* ---- vectors and tables ----------------------------------------------------------------------------------------- */
@@ -260,8 +278,7 @@ static void load_vectors(calo_parameters *p, calo_tensor *t, char (*names)[NAME_
         calo_fail(p->fault, CALO_EMEMORY, "no host memory to load %s", names[0]);
     for (int i = 0; i < count && !failed(p); i++)
         read_values(p, entries[i], names[i], kind, size, 0, size, values + i * size);
-    if (!failed(p))
-        p->device->api->write(p->device, t->buffer, t->offset, values, (uint64_t)(count * size) * 4, p->fault);
+    put(p, t, 0, values, (uint64_t)(count * size) * 4);
     wrote(p, (uint64_t)(count * size) * 4);
     calo_free(values);
 }
@@ -283,9 +300,7 @@ void calo_load_table(calo_parameters *p, calo_tensor *table, int64_t rows, int64
         read_values(p, entry, name, CALO_MATRIX, columns, at, part, values);
         for (int64_t i = 0; size == 2 && i < part; i++)
             halves[i] = table->type == CALO_F16 ? calo_to_f16(values[i]) : calo_to_bf16(values[i]);
-        if (!failed(p))
-            p->device->api->write(p->device, table->buffer, table->offset + (uint64_t)at * size,
-                                  size == 2 ? (const void *)halves : values, (uint64_t)part * size, p->fault);
+        put(p, table, (uint64_t)at * size, size == 2 ? (const void *)halves : values, (uint64_t)part * size);
         wrote(p, (uint64_t)part * size);
     }
     calo_free(values);

@@ -30,7 +30,7 @@ calo_status calo_device_probe(calo_device *device, calo_fault *fault)
 {
     const bool cpu = device->info.class == CALO_CPU_CLASS;
     const int64_t items = cpu ? 8 * (int64_t)device->info.compute_units : 2048 * (int64_t)device->info.compute_units;
-    const int rounds = cpu ? 40000 : 2000, vectors = 4096;
+    const int rounds = cpu ? 2000000 : 2000, vectors = 4096; /* some 60 ms: long against a launch */
     const int64_t copy_floats = (int64_t)32 << 20;
     calo_arena arena;
     calo_arena_init(&arena, device, &device->info);
