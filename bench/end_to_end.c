@@ -105,7 +105,7 @@ int main(int count, char **words)
     calo_report *plan = NULL, *profile = NULL;
     calo_device_record before, after;
     double step_s[128];
-    calo_timing timing = { .step_s = step_s }, profiled = { 0 };
+    calo_timing timing = { .step_s = step_s, .step_room = 128 }, profiled = { 0 };
     calo_open_options open_options = CALO_OPEN_OPTIONS_INIT;
     calo_load_options load_options = CALO_LOAD_OPTIONS_INIT;
     calo_request request = CALO_REQUEST_INIT;

@@ -151,7 +151,8 @@ typedef struct calo_timing {
     double encode_s; /* text to context */
     double decode_s; /* latents to images, all of them */
     double total_s;  /* the whole call */
-    double *step_s;  /* caller's array of at least steps × count entries, or NULL */
+    double *step_s;  /* caller's array for the seconds of each denoiser call, or NULL */
+    int step_room;   /* its entries; calls beyond them are not noted (PNDM makes more calls than steps) */
     int step_count;  /* entries written */
 } calo_timing;
 

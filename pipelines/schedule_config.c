@@ -29,9 +29,15 @@ static const word predictions[] = { { "epsilon", CALO_PREDICTION_EPSILON }, { "v
                                     { "v", CALO_PREDICTION_V },             { "sample", CALO_PREDICTION_SAMPLE } };
 static const word spacings[] = { { "leading", CALO_LEADING }, { "linspace", CALO_LINSPACE }, { "trailing", CALO_TRAILING } };
 static const word beta_schedules[] = { { "linear", CALO_BETA_LINEAR }, { "scaled_linear", CALO_BETA_SCALED_LINEAR },
-                                       { "squaredcos_cap_v2", CALO_BETA_COSINE } };
+                                       { "squaredcos_cap_v2", CALO_BETA_COSINE },
+                                       { "laplace", CALO_BETA_LAPLACE }, { "sigmoid", CALO_BETA_SIGMOID } };
 static const word final_sigmas[] = { { "zero", CALO_FINAL_ZERO }, { "sigma_min", CALO_FINAL_SIGMA_MIN } };
-static const word variances[] = { { "fixed_small", CALO_FIXED_SMALL }, { "fixed_large", CALO_FIXED_LARGE } };
+static const word variances[] = { { "fixed_small", CALO_FIXED_SMALL }, { "fixed_small_log", CALO_FIXED_SMALL },
+                                  { "fixed_large", CALO_FIXED_LARGE } };
+static const word algorithms[] = { { "dpmsolver++", CALO_DPMSOLVER_PLUS }, { "dpmsolver", CALO_DPMSOLVER },
+                                   { "sde-dpmsolver++", CALO_SDE_DPMSOLVER_PLUS },
+                                   { "sde-dpmsolver", CALO_SDE_DPMSOLVER } };
+static const word timestep_types[] = { { "discrete", 0 }, { "continuous", 1 } };
 static const word interpolations[] = { { "linear", 0 }, { "log_linear", 1 } };
 /* Each multistep class takes the other's solver types for its own default. */
 static const word dpm_solvers[] = { { "midpoint", 0 }, { "heun", 1 }, { "logrho", 0 }, { "bh1", 0 }, { "bh2", 0 } };
@@ -69,6 +75,16 @@ static void read_trained_betas(const calo_json *json, calo_schedule_choice *choi
     choice->config.trained_betas = choice->trained_betas;
 }
 
+static void read_disabled(const calo_json *json, calo_schedule_choice *choice)
+{
+    const cJSON *list = json->root ? cJSON_GetObjectItemCaseSensitive(json->root, "disable_corrector") : NULL;
+    if (cJSON_IsArray(list) && !list->child)
+        return;
+    calo_json_list(json, "disable_corrector", CALO_MAX_STEPS, 0, CALO_MAX_STEPS, choice->disabled,
+                   &choice->config.disable_corrector_count);
+    choice->config.disable_corrector = choice->disabled;
+}
+
 static void read_config(const calo_json *json, calo_schedule_choice *choice)
 {
     calo_schedule_config *c = &choice->config;
@@ -94,7 +110,7 @@ static void read_config(const calo_json *json, calo_schedule_choice *choice)
         READ_WORD(json, "variance_type", variances, c->variance_type);
     if (strcmp(choice->scheduler->class, "EulerDiscreteScheduler") == 0) {
         READ_WORD(json, "interpolation_type", interpolations, c->log_linear_interpolation);
-        calo_json_expect_string(json, "timestep_type", "discrete");
+        READ_WORD(json, "timestep_type", timestep_types, c->continuous_timesteps);
     }
     if (unipc || dpm || strcmp(choice->scheduler->class, "EulerDiscreteScheduler") == 0) {
         READ_WORD(json, "final_sigmas_type", final_sigmas, c->final_sigmas_type);
@@ -113,19 +129,18 @@ static void read_config(const calo_json *json, calo_schedule_choice *choice)
     }
     if (dpm) {
         calo_json_bool(json, "euler_at_final", &c->euler_at_final);
-        calo_json_expect_string(json, "algorithm_type", "dpmsolver++");
+        READ_WORD(json, "algorithm_type", algorithms, c->algorithm_type);
         calo_json_expect_bool(json, "use_lu_lambdas", false);
         READ_WORD(json, "solver_type", dpm_solvers, c->heun);
-        const cJSON *least = json->root ? cJSON_GetObjectItemCaseSensitive(json->root, "lambda_min_clipped") : NULL;
-        if (cJSON_IsNumber(least) && least->valuedouble > -1e30)
-            calo_fail(json->fault, CALO_EFILE, "%s: lambda_min_clipped is not supported", json->path);
+        /* −∞, the default, has no number in JSON: diffusers writes the word -Infinity, which cJSON refuses, or null. */
+        calo_json_double(json, "lambda_min_clipped", &c->lambda_min_clipped);
     }
     if (unipc) {
         READ_WORD(json, "solver_type", unipc_solvers, c->bh1);
-        calo_json_expect_bool(json, "predict_x0", true);
-        const cJSON *list = json->root ? cJSON_GetObjectItemCaseSensitive(json->root, "disable_corrector") : NULL;
-        if (cJSON_IsArray(list) && cJSON_GetArraySize(list) > 0)
-            calo_fail(json->fault, CALO_EFILE, "%s: disable_corrector is not supported", json->path);
+        bool predicts_clean = true;
+        calo_json_bool(json, "predict_x0", &predicts_clean);
+        c->predict_noise = !predicts_clean;
+        read_disabled(json, choice);
     }
 }
 
@@ -195,12 +210,11 @@ calo_status calo_schedule_choose(const char *class, const char *json_text, const
     if (!wish->scheduler) {
         choice->config.steps_offset = 1;
         choice->config.clip_sample = false;
-        if (strcmp(choice->scheduler->class, "PNDMScheduler") == 0) {
-            bool skip = false;
-            calo_json_bool(&json, "skip_prk_steps", &skip);
-            if (!skip)
-                calo_fail(fault, CALO_EFILE, "%s: skip_prk_steps must be true, Runge-Kutta steps are not supported", path);
-        }
+    }
+    if (strcmp(choice->scheduler->class, "PNDMScheduler") == 0 && !wish->scheduler) {
+        bool skip = false;
+        calo_json_bool(&json, "skip_prk_steps", &skip);
+        choice->config.prk_steps = !skip;
     }
     calo_json_close(&json);
     if (!fault->status)

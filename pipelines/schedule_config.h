@@ -13,7 +13,8 @@ typedef struct calo_schedule_wish {
 typedef struct calo_schedule_choice {
     const calo_scheduler *scheduler;
     calo_schedule_config config;
-    double *trained_betas; /* what config.trained_betas points to, or NULL */
+    double *trained_betas;        /* what config.trained_betas points to, or NULL */
+    int disabled[CALO_MAX_STEPS]; /* what config.disable_corrector points to */
 } calo_schedule_choice;
 
 /* `class` and `json` are the model's own scheduler; `path` names the JSON in sentences. A field that the JSON lacks takes

@@ -196,7 +196,7 @@ static int on_step(void *user, int done, double seconds)
 {
     flow *f = user;
     const calo_progress progress = { f->image, done, f->program->step_count, seconds, calo_seconds() - f->begin };
-    if (f->timing->step_s)
+    if (f->timing->step_s && f->timing->step_count < f->timing->step_room)
         f->timing->step_s[f->timing->step_count++] = seconds;
     return f->request->on_step ? f->request->on_step(f->request->user, &progress) : 0;
 }
@@ -335,10 +335,10 @@ calo_status calo_generate(calo_model *model, const calo_request *request, calo_i
     flow f;
     calo_timing own = { 0 }, *timing = request->size == sizeof *request && request->timing ? request->timing : &own;
     calo_ledger ledger = { 0 };
-    double *step_s = timing->step_s;
+    const calo_timing empty = { .step_s = timing->step_s, .step_room = timing->step_room };
     for (int i = 0; request->size == sizeof *request && i < request->count; i++)
         images[i] = NULL;
-    *timing = (calo_timing){ .step_s = step_s };
+    *timing = empty;
     calo_status status = flow_open(&f, model, request, timing);
     if (!status && !model->context->device)
         status = calo_fail(f.run.fault, CALO_EDEVICE, "this context has no device; it can only plan");
@@ -349,7 +349,7 @@ calo_status calo_generate(calo_model *model, const calo_request *request, calo_i
     if (!status)
         status = calo_arena_commit(&f.arena, f.run.fault);
     if (!status) {
-        *timing = (calo_timing){ .step_s = step_s };
+        *timing = empty;
         f.images = images;
         f.run.device = model->context->device;
         f.run.profile = request->profile;

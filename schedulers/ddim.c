@@ -19,10 +19,11 @@ void calo_ddim_defaults(calo_schedule_config *config)
 static void compile_step(const calo_schedule_config *c, const double *alphas, int stride, calo_step *step)
 {
     const int t = (int)step->timestep, before = t - stride;
-    const double a = alphas[t < 0 ? 0 : t > c->num_train_timesteps - 1 ? c->num_train_timesteps - 1 : t];
+    const double a = alphas[t];
     const double next = before >= 0 ? alphas[before] : c->set_alpha_to_one ? 1 : alphas[0];
     const double noise = c->eta > 0 ? c->eta * sqrt((1 - next) / (1 - a) * (1 - a / next)) : 0;
-    const double signal = sqrt(next), direction = sqrt(1 - next - noise * noise);
+    const double rest = 1 - next - noise * noise; /* −1e-17 where all the direction is noise; NaN stays NaN */
+    const double signal = sqrt(next), direction = sqrt(rest < 0 ? 0 : rest);
     const calo_pair clean = calo_clean(c->prediction_type, sqrt(a), sqrt(1 - a));
     const calo_pair eps = calo_noise(c->prediction_type, sqrt(a), sqrt(1 - a));
     if (c->clip_sample) {
@@ -42,10 +43,11 @@ static void compile_step(const calo_schedule_config *c, const double *alphas, in
 calo_status calo_ddim_compile(const calo_schedule_config *config, int steps, calo_program *program, calo_fault *fault)
 {
     double *alphas, timesteps[CALO_MAX_STEPS];
-    calo_status status = calo_alphas(config, 0, &alphas, fault);
+    calo_status status = calo_table_timesteps(config, steps, timesteps, fault);
+    if (!status)
+        status = calo_alphas(config, 0, &alphas, fault);
     if (status)
         return status;
-    calo_timesteps(config, steps, true, timesteps);
     for (int i = 0; i < steps; i++) {
         program->steps[i].timestep = timesteps[i];
         compile_step(config, alphas, config->num_train_timesteps / steps, &program->steps[i]);

@@ -17,11 +17,10 @@ void calo_ddpm_defaults(calo_schedule_config *config)
 
 static void compile_step(const calo_schedule_config *c, const double *alphas, int before, calo_step *step)
 {
-    const int last = c->num_train_timesteps - 1, t = (int)step->timestep < 0 ? 0 : (int)step->timestep > last ? last : (int)step->timestep;
-    const double a = alphas[t], next = before >= 0 ? alphas[before > last ? last : before] : 1;
+    const double a = alphas[(int)step->timestep], next = before >= 0 ? alphas[before] : 1;
     const double alpha = a / next, beta = 1 - alpha;
     const double small = (1 - next) / (1 - a) * beta;
-    const double variance = c->variance_type == CALO_FIXED_LARGE ? beta : small > 1e-20 ? small : 1e-20;
+    const double variance = c->variance_type == CALO_FIXED_LARGE ? beta : small < 1e-20 ? 1e-20 : small;
     const double to_clean = sqrt(next) * beta / (1 - a), to_x = sqrt(alpha) * (1 - next) / (1 - a);
     const calo_pair clean = calo_clean(c->prediction_type, sqrt(a), sqrt(1 - a));
     if (c->clip_sample) {
@@ -41,10 +40,11 @@ static void compile_step(const calo_schedule_config *c, const double *alphas, in
 calo_status calo_ddpm_compile(const calo_schedule_config *config, int steps, calo_program *program, calo_fault *fault)
 {
     double *alphas, timesteps[CALO_MAX_STEPS];
-    calo_status status = calo_alphas(config, 0, &alphas, fault);
+    calo_status status = calo_table_timesteps(config, steps, timesteps, fault);
+    if (!status)
+        status = calo_alphas(config, 0, &alphas, fault);
     if (status)
         return status;
-    calo_timesteps(config, steps, true, timesteps);
     for (int i = 0; i < steps; i++) {
         program->steps[i].timestep = timesteps[i];
         compile_step(config, alphas, i + 1 < steps ? (int)timesteps[i + 1] : -1, &program->steps[i]);

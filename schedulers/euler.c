@@ -18,7 +18,7 @@ static void find_sigmas(const calo_schedule_config *c, const double *alphas, dou
                         double *timesteps, double *sigmas)
 {
     const int count = c->num_train_timesteps;
-    calo_timesteps(c, steps, false, timesteps);
+    calo_fractional_timesteps(c, steps, timesteps);
     for (int i = 0; i < count; i++)
         table[i] = calo_sigma(alphas[i]);
     for (int i = 0; i < steps; i++)
@@ -29,18 +29,23 @@ static void find_sigmas(const calo_schedule_config *c, const double *alphas, dou
             sigmas[i] = exp(from + (to - from) * i / steps);
     }
     if (c->use_karras_sigmas) {
-        calo_karras_sigmas(c->sigma_min > 0 ? c->sigma_min : sigmas[steps - 1],
-                           c->sigma_max > 0 ? c->sigma_max : sigmas[0], steps, sigmas);
+        const double least = sigmas[c->log_linear_interpolation ? steps : steps - 1];
+        calo_karras_sigmas(c->sigma_min > 0 ? c->sigma_min : least, c->sigma_max > 0 ? c->sigma_max : sigmas[0], steps,
+                           sigmas);
         for (int i = 0; i < steps; i++)
-            timesteps[i] = calo_sigma_to_timestep(alphas, count, sigmas[i]);
+            timesteps[i] = (double)(float)calo_sigma_to_timestep(alphas, count, sigmas[i]);
     }
-    sigmas[steps] = c->final_sigmas_type == CALO_FINAL_ZERO ? 0 : table[0];
+    if (c->use_karras_sigmas || !c->log_linear_interpolation) /* log_linear brings its own end */
+        sigmas[steps] = c->final_sigmas_type == CALO_FINAL_ZERO ? 0 : table[0];
+    for (int i = 0; i < steps && c->continuous_timesteps && c->prediction_type == CALO_PREDICTION_V; i++)
+        timesteps[i] = 0.25 * log(sigmas[i]);
 }
 
 static void compile_step(const calo_schedule_config *c, double sigma, double next, bool ancestral, calo_step *step)
 {
     const double up = ancestral ? sqrt(next * next * (sigma * sigma - next * next) / (sigma * sigma)) : 0;
-    const double to = ancestral ? sqrt(next * next - up * up) : next;
+    const double rest = next * next - up * up; /* σ_down², which rounding may take below 0 */
+    const double to = ancestral ? sqrt(rest < 0 ? 0 : rest) : next;
     const double share = (to - sigma) / sigma, square = sigma * sigma + 1;
     /* x here is unscaled: α x_vp = x/(σ² + 1) for v, whose σ_vp is σ/√(σ² + 1). */
     const calo_pair clean = c->prediction_type == CALO_PREDICTION_EPSILON ? (calo_pair){ 1, -sigma }
@@ -90,7 +95,7 @@ calo_status calo_euler_ancestral_compile(const calo_schedule_config *config, int
     calo_schedule_config plain = *config;
     if (config->prediction_type == CALO_PREDICTION_SAMPLE)
         return calo_fail(fault, CALO_EUSAGE, "euler_a: the prediction 'sample' is not defined for this scheduler");
-    plain.use_karras_sigmas = plain.log_linear_interpolation = false; /* the class knows neither */
+    plain.use_karras_sigmas = plain.log_linear_interpolation = plain.continuous_timesteps = false; /* unknown to it */
     plain.final_sigmas_type = CALO_FINAL_ZERO;
     return compile(&plain, steps, true, program, fault);
 }

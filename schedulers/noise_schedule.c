@@ -13,10 +13,17 @@ static double cosine_bar(double t)
     return c * c;
 }
 
+static double laplace_bar(double t)
+{
+    const double snr = exp(-0.5 * copysign(1, 0.5 - t) * log(1 - 2 * fabs(0.5 - t) + 1e-6));
+    return sqrt(snr / (1 + snr));
+}
+
 static double beta(const calo_schedule_config *c, int i)
 {
     const int count = c->num_train_timesteps;
     const double at = count > 1 ? (double)i / (count - 1) : 0;
+    double (*bar)(double) = c->beta_schedule == CALO_BETA_LAPLACE ? laplace_bar : cosine_bar;
     if (c->trained_betas)
         return c->trained_betas[i];
     if (c->beta_schedule == CALO_BETA_LINEAR)
@@ -25,7 +32,9 @@ static double beta(const calo_schedule_config *c, int i)
         const double root = sqrt(c->beta_start) + at * (sqrt(c->beta_end) - sqrt(c->beta_start));
         return root * root;
     }
-    const double value = 1 - cosine_bar((i + 1.0) / count) / cosine_bar((double)i / count);
+    if (c->beta_schedule == CALO_BETA_SIGMOID)
+        return (c->beta_end - c->beta_start) / (1 + exp(6 - 12 * at)) + c->beta_start;
+    const double value = 1 - bar((i + 1.0) / count) / bar((double)i / count);
     return value < 0.999 ? value : 0.999;
 }
 
@@ -51,36 +60,62 @@ calo_status calo_alphas(const calo_schedule_config *config, double floor, double
 
 /* ---- timesteps -------------------------------------------------------------------------------------------------- */
 
-static void trailing(int count, int steps, double *timesteps)
+/* What is rounded, and how, decides between two timesteps wherever a spacing falls on a half: so these follow numpy's
+ * linspace and arange operation by operation. */
+static double linspace(int count, int points, int k)
 {
-    for (int i = 0; i < steps; i++)
-        timesteps[i] = rint(count - i * ((double)count / steps)) - 1;
+    const double last = count - 1;
+    return points == 1 ? 0 : k == points - 1 ? last : k * (last / (points - 1));
 }
 
-void calo_timesteps(const calo_schedule_config *config, int steps, bool rounded, double *timesteps)
+/* Where numpy's arange comes out one longer than N by a rounding error (N = 61, 103, … of 1000), diffusers takes a step
+ * at timestep −1. It is left out. */
+static double trailing(double first, double count, int steps, int i)
+{
+    const double delta = (first - count / steps) - first, t = rint(first + i * delta) - 1;
+    return t > 0 ? t : 0;
+}
+
+calo_status calo_table_timesteps(const calo_schedule_config *config, int steps, double *timesteps, calo_fault *fault)
 {
     const int count = config->num_train_timesteps;
     for (int i = 0; i < steps; i++) {
         const int k = steps - 1 - i;
-        const double line = steps > 1 ? (double)k * (count - 1) / (steps - 1) : 0;
-        timesteps[i] = config->timestep_spacing == CALO_LEADING ? (double)k * (count / steps) + config->steps_offset
-                       : rounded                                ? rint(line)
-                                                                : (double)(float)line;
+        timesteps[i] = config->timestep_spacing == CALO_LEADING    ? (double)k * (count / steps) + config->steps_offset
+                       : config->timestep_spacing == CALO_LINSPACE ? rint(linspace(count, steps, k))
+                                                                   : trailing(count, count, steps, i);
     }
-    if (config->timestep_spacing == CALO_TRAILING)
-        trailing(count, steps, timesteps);
+    if (timesteps[0] > count - 1)
+        return calo_fail(fault, CALO_EUSAGE, "%d steps with steps_offset %d reach timestep %.0f; the model knows 0 … %d",
+                         steps, config->steps_offset, timesteps[0], count - 1);
+    return CALO_OK;
 }
 
-void calo_solver_timesteps(const calo_schedule_config *config, int steps, double *timesteps)
+void calo_fractional_timesteps(const calo_schedule_config *config, int steps, double *timesteps)
 {
     const int count = config->num_train_timesteps;
     for (int i = 0; i < steps; i++) {
-        const int k = steps - i;
-        timesteps[i] = config->timestep_spacing == CALO_LEADING ? (double)k * (count / (steps + 1)) + config->steps_offset
-                                                                : rint((double)k * (count - 1) / steps);
+        const int k = steps - 1 - i;
+        timesteps[i] = config->timestep_spacing == CALO_LEADING    ? (double)k * (count / steps) + config->steps_offset
+                       : config->timestep_spacing == CALO_LINSPACE ? (double)(float)linspace(count, steps, k)
+                                                                   : trailing(count, count, steps, i);
     }
-    if (config->timestep_spacing == CALO_TRAILING)
-        trailing(count, steps, timesteps);
+}
+
+int calo_solver_timesteps(const calo_schedule_config *config, int count, int steps, double *timesteps)
+{
+    const double stride = (double)config->num_train_timesteps / steps;
+    int made = 0;
+    for (int i = 0; i < steps; i++) {
+        const int k = steps - i;
+        if (config->timestep_spacing == CALO_LEADING)
+            timesteps[made++] = (double)k * (count / (steps + 1)) + config->steps_offset;
+        else if (config->timestep_spacing == CALO_LINSPACE)
+            timesteps[made++] = rint(linspace(count, steps + 1, k));
+        else if (count - i * stride > 0)
+            timesteps[made++] = trailing(count, config->num_train_timesteps, steps, i);
+    }
+    return made;
 }
 
 /* ---- sigmas ----------------------------------------------------------------------------------------------------- */
@@ -122,26 +157,37 @@ void calo_karras_sigmas(double least, double largest, int steps, double *sigmas)
         sigmas[i] = pow(a + (steps > 1 ? (double)i / (steps - 1) : 0) * (b - a), rho);
 }
 
-void calo_solver_sigmas(const calo_schedule_config *config, const double *alphas, int steps, bool karras_keeps_last,
-                        double *timesteps, double *sigmas)
+int calo_solver_sigmas(const calo_schedule_config *config, calo_solver solver, const double *alphas, int steps,
+                       double *timesteps, double *sigmas)
 {
     const int count = config->num_train_timesteps;
-    calo_solver_timesteps(config, steps, timesteps);
+    int known = count, made;
+    if (solver == CALO_SOLVER_DPM)
+        while (known > 0 && -log(calo_sigma(alphas[known - 1])) < config->lambda_min_clipped)
+            known--;
+    if (known == 0)
+        return 0;
     if (config->use_karras_sigmas) {
         const double least = config->sigma_min > 0 ? config->sigma_min : calo_sigma(alphas[0]);
         const double largest = config->sigma_max > 0 ? config->sigma_max : calo_sigma(alphas[count - 1]);
         calo_karras_sigmas(least, largest, steps, sigmas);
-        for (int i = 0; i < steps; i++)
-            timesteps[i] = rint(calo_sigma_to_timestep(alphas, count, sigmas[i]));
-    } else {
+        made = steps;
         for (int i = 0; i < steps; i++) {
-            const double at = timesteps[i] < 0 ? 0 : timesteps[i] > count - 1 ? count - 1 : timesteps[i];
-            sigmas[i] = calo_sigma(alphas[(int)at]);
+            const double t = calo_sigma_to_timestep(alphas, count, sigmas[i]);
+            /* DPM++ cuts those of a cosine schedule. Its largest σ lands within float32's error of the last timestep,
+             * and on the lower side: diffusers says 998. */
+            const bool cuts = solver == CALO_SOLVER_DPM && config->beta_schedule == CALO_BETA_COSINE;
+            timesteps[i] = cuts ? floor(t > 1e-4 ? t - 1e-4 : 0) : rint(t);
         }
+    } else {
+        made = calo_solver_timesteps(config, known, steps, timesteps);
+        for (int i = 0; i < made; i++)
+            sigmas[i] = calo_sigma(alphas[timesteps[i] > count - 1 ? count - 1 : (int)timesteps[i]]);
     }
-    sigmas[steps] = config->final_sigmas_type == CALO_FINAL_ZERO                ? 0
-                    : config->use_karras_sigmas && karras_keeps_last ? sigmas[steps - 1]
-                                                                     : calo_sigma(alphas[0]);
+    sigmas[made] = config->final_sigmas_type == CALO_FINAL_ZERO                          ? 0
+                   : config->use_karras_sigmas && solver == CALO_SOLVER_UNIPC ? sigmas[made - 1]
+                                                                                   : calo_sigma(alphas[0]);
+    return made;
 }
 
 calo_alpha_sigma calo_alpha_sigma_of(double sigma)

@@ -8,10 +8,13 @@
  * or `floor` if that is larger. */
 calo_status calo_alphas(const calo_schedule_config *config, double floor, double **alphas, calo_fault *fault);
 
-/* Timesteps of DDIM, DDPM, PNDM and Euler; `rounded` is false for Euler's fractional linspace. */
-void calo_timesteps(const calo_schedule_config *config, int steps, bool rounded, double *timesteps);
-/* Those of DPM++ and UniPC: leading and linspace divide by N + 1. */
-void calo_solver_timesteps(const calo_schedule_config *config, int steps, double *timesteps);
+/* Timesteps of DDIM, DDPM and PNDM. CALO_EUSAGE when one is not in ᾱ's table. */
+calo_status calo_table_timesteps(const calo_schedule_config *config, int steps, double *timesteps, calo_fault *fault);
+/* Those of Euler, whose linspace is fractional. */
+void calo_fractional_timesteps(const calo_schedule_config *config, int steps, double *timesteps);
+/* Those of DPM++ and UniPC, where leading and linspace divide by N + 1, over the first `count` of the table. Returns how
+ * many they are: trailing ones may be fewer when count is below num_train_timesteps. */
+int calo_solver_timesteps(const calo_schedule_config *config, int count, int steps, double *timesteps);
 
 /* √((1 − ᾱ)/ᾱ) */
 double calo_sigma(double alpha);
@@ -25,9 +28,13 @@ double calo_sigma_to_timestep(const double *alphas, int count, double sigma);
 /* σ_i = (max^⅐ + i/(N−1) · (min^⅐ − max^⅐))⁷ (Karras et al. 2022, equation 5). */
 void calo_karras_sigmas(double least, double largest, int steps, double *sigmas);
 
-/* Sigmas [steps + 1] and timesteps of DPM++ and UniPC, whose rules agree but for the last sigma after Karras. */
-void calo_solver_sigmas(const calo_schedule_config *config, const double *alphas, int steps, bool karras_keeps_last,
-                        double *timesteps, double *sigmas);
+/* DPM++ and UniPC differ in little. */
+typedef enum calo_solver { CALO_SOLVER_DPM, CALO_SOLVER_UNIPC } calo_solver;
+
+/* Their timesteps and sigmas (one more). Returns how many steps they are, at most `steps`; 0 when lambda_min_clipped
+ * leaves none. */
+int calo_solver_sigmas(const calo_schedule_config *config, calo_solver solver, const double *alphas, int steps,
+                       double *timesteps, double *sigmas);
 
 /* α = 1/√(σ² + 1), and σα. */
 typedef struct calo_alpha_sigma {

@@ -5,6 +5,7 @@
 #include "scheduler.h"
 
 void calo_pndm_defaults(calo_schedule_config *config);
+void calo_pndm_plain(calo_schedule_config *config);
 calo_status calo_pndm_compile(const calo_schedule_config *config, int steps, calo_program *program, calo_fault *fault);
 
 #endif

@@ -14,7 +14,7 @@
 static const calo_scheduler registry[] = {
     { "ddim", "DDIMScheduler", "DDIM", calo_ddim_defaults, NULL, calo_ddim_compile },
     { "ddpm", "DDPMScheduler", "DDPM", calo_ddpm_defaults, NULL, calo_ddpm_compile },
-    { "pndm", "PNDMScheduler", "PLMS", calo_pndm_defaults, NULL, calo_pndm_compile },
+    { "pndm", "PNDMScheduler", "PLMS", calo_pndm_defaults, calo_pndm_plain, calo_pndm_compile },
     { "euler", "EulerDiscreteScheduler", "Euler", calo_euler_defaults, NULL, calo_euler_compile },
     { "euler_a", "EulerAncestralDiscreteScheduler", "Euler a", calo_euler_defaults, NULL, calo_euler_ancestral_compile },
     { "dpmpp_2m", "DPMSolverMultistepScheduler", "DPM++ 2M", calo_dpm_solver_defaults, calo_dpm_solver_plain,
@@ -25,7 +25,7 @@ static const calo_scheduler registry[] = {
     { "unipc_karras", "UniPCMultistepScheduler", "UniPC Karras", calo_unipc_defaults, calo_unipc_karras,
       calo_unipc_compile },
 };
-enum { COUNT = sizeof registry / sizeof *registry };
+enum { COUNT = sizeof registry / sizeof *registry, SURPLUS = 9 /* calls that PNDM makes over `steps`, at most */ };
 
 const calo_scheduler *calo_scheduler_at(int i)
 {
@@ -48,23 +48,31 @@ const calo_scheduler *calo_scheduler_of_class(const char *class)
     return NULL;
 }
 
+/* Whether the device's float32 holds it. */
+static bool fits(double value)
+{
+    return fabs(value) <= 1e30;
+}
+
 /* Marks what is used; false when a number is not finite. */
 static bool finish(calo_program *program)
 {
     program->registers_used = 1u << CALO_REGISTER_X | 1u << CALO_REGISTER_E;
-    if (!isfinite(program->initial_noise_scale))
+    if (!fits(program->initial_noise_scale))
         return false;
     for (int i = 0; i < program->step_count; i++) {
         const calo_step *step = &program->steps[i];
         if (step->draws_noise)
             program->registers_used |= 1u << CALO_REGISTER_Z;
-        if (!isfinite(step->timestep) || !isfinite(step->input_scale))
+        if (!fits(step->timestep) || !fits(step->input_scale))
             return false;
         for (int k = 0; k < step->row_count; k++) {
             program->registers_used |= 1u << step->rows[k].target;
             for (int r = 0; r < CALO_REGISTERS; r++)
-                if (!isfinite(step->rows[k].coefficients[r]))
+                if (!fits(step->rows[k].coefficients[r]))
                     return false;
+                else if (step->rows[k].coefficients[r] != 0)
+                    program->registers_used |= 1u << r;
         }
     }
     return true;
@@ -79,21 +87,21 @@ calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_s
                          config->num_train_timesteps < CALO_MAX_STEPS ? config->num_train_timesteps : CALO_MAX_STEPS);
     calo_program *made = calo_alloc(1, sizeof *made);
     if (made)
-        made->steps = calo_alloc((size_t)steps + 1, sizeof *made->steps); /* PNDM takes one more */
+        made->steps = calo_alloc((size_t)steps + SURPLUS, sizeof *made->steps);
     if (!made || !made->steps) {
         calo_program_free(&made);
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a schedule of %d steps", steps);
     }
     made->step_count = steps;
     made->initial_noise_scale = 1;
-    for (int i = 0; i <= steps; i++)
+    for (int i = 0; i < steps + SURPLUS; i++)
         made->steps[i].input_scale = 1;
     calo_status status = scheduler->compile(config, steps, made, fault);
     if (!status && !finish(made))
         status = calo_fail(fault, CALO_EUSAGE,
-                           "%s: the schedule's numbers are not finite for this configuration (zero terminal SNR needs "
-                           "the prediction v)",
-                           scheduler->name);
+                           "%s: %d steps with this configuration divide by zero (as zero terminal SNR does with the "
+                           "prediction epsilon)",
+                           scheduler->name, steps);
     if (status)
         calo_program_free(&made);
     *program = made;

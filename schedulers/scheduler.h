@@ -41,7 +41,8 @@ typedef struct calo_step {
     calo_row rows[CALO_MAX_ROWS];
 } calo_step;
 
-/* One step for each call of the denoiser. The result is X. */
+/* One step for each call of the denoiser, of which PNDM makes more than steps are asked for, and DPM++ with
+ * lambda_min_clipped may make fewer. The result is X. */
 typedef struct calo_program {
     int step_count;
     calo_step *steps;
@@ -52,9 +53,22 @@ typedef struct calo_program {
 
 typedef enum calo_prediction { CALO_PREDICTION_EPSILON, CALO_PREDICTION_V, CALO_PREDICTION_SAMPLE } calo_prediction;
 typedef enum calo_spacing { CALO_LEADING, CALO_LINSPACE, CALO_TRAILING } calo_spacing;
-typedef enum calo_beta_schedule { CALO_BETA_LINEAR, CALO_BETA_SCALED_LINEAR, CALO_BETA_COSINE } calo_beta_schedule;
+typedef enum calo_beta_schedule {
+    CALO_BETA_LINEAR,
+    CALO_BETA_SCALED_LINEAR,
+    CALO_BETA_COSINE,  /* squaredcos_cap_v2 */
+    CALO_BETA_LAPLACE, /* these two are DDPMScheduler's alone */
+    CALO_BETA_SIGMOID
+} calo_beta_schedule;
 typedef enum calo_final_sigma { CALO_FINAL_ZERO, CALO_FINAL_SIGMA_MIN } calo_final_sigma;
-typedef enum calo_variance { CALO_FIXED_SMALL, CALO_FIXED_LARGE } calo_variance;
+typedef enum calo_variance { CALO_FIXED_SMALL, CALO_FIXED_LARGE } calo_variance; /* fixed_small_log: fixed_small */
+/* DPM-Solver's algorithm_type: on clean latents (++) or on noise, deterministic or stochastic (sde). */
+typedef enum calo_algorithm {
+    CALO_DPMSOLVER_PLUS,
+    CALO_DPMSOLVER,
+    CALO_SDE_DPMSOLVER_PLUS,
+    CALO_SDE_DPMSOLVER
+} calo_algorithm;
 
 /* scheduler_config.json's fields, under their names there. */
 typedef struct calo_schedule_config {
@@ -69,7 +83,14 @@ typedef struct calo_schedule_config {
     double clip_sample_range, eta, sigma_min, sigma_max; /* sigmas 0: not given */
     bool clip_sample, set_alpha_to_one, rescale_betas_zero_snr, use_karras_sigmas, log_linear_interpolation;
     bool lower_order_final, euler_at_final, heun; /* heun: DPM++'s solver_type, otherwise midpoint */
-    bool bh1;                                     /* UniPC's solver_type, otherwise bh2 */
+    calo_algorithm algorithm_type;
+    double lambda_min_clipped; /* DPM++: timesteps with less ln α/σ are left out; −∞ for none */
+    bool bh1;                  /* UniPC's solver_type, otherwise bh2 */
+    bool predict_noise;        /* UniPC's predict_x0, negated */
+    const int *disable_corrector; /* [disable_corrector_count], UniPC's steps that the next one does not correct */
+    int disable_corrector_count;
+    bool prk_steps;            /* PNDM's skip_prk_steps, negated */
+    bool continuous_timesteps; /* Euler's timestep_type: with prediction v the denoiser is told ¼ ln σ */
 } calo_schedule_config;
 
 typedef struct calo_scheduler {
@@ -90,8 +111,9 @@ const calo_scheduler *calo_scheduler_of_class(const char *class);
 /* Row i of the registry; NULL past its end. */
 const calo_scheduler *calo_scheduler_at(int i);
 
-/* CALO_EUSAGE: steps outside 1 … 1000 or more than num_train_timesteps; a prediction that the class does not know;
- * coefficients that are not finite. Free the program. */
+/* CALO_EUSAGE: steps outside 1 … 1000 or more than num_train_timesteps, or which reach a timestep that the model does
+ * not know; settings that do not go together, as a prediction that the class does not know; coefficients that are not
+ * finite. Free the program. */
 calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_schedule_config *config, int steps,
                                    calo_program **program, calo_fault *fault);
 void calo_program_free(calo_program **program);

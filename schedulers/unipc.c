@@ -1,16 +1,17 @@
-/* UniPC (Zhao et al. 2023, algorithms 5 to 8), predicting clean latents m, with B(h) = h or e^h − 1 at −h (bh1, bh2):
+/* UniPC (Zhao et al. 2023, algorithms 5 to 8), predicting clean latents m, with B(h) = h or e^h − 1 at −h (bh1, bh2),
+   φ₁ = e^−h − 1, h = λ' − λ, r_k = (λ_k − λ)/h:
 
        correct  x = (σ/σ₋) S − α φ₁ m₋ − α B (Σ ρ_k D_k + ρ_last (m − m₋)),   S the latents before the last prediction
        predict  x' = (σ'/σ) x − α' φ₁ m − α' B Σ ρ_k D_k,                     D_k = (m_k − m)/r_k
 
    The predictor's ρ at order 2 is ½ and the corrector's at order 1 is ½, as in the authors' code; the others solve the
-   order conditions. The corrector runs on every step but the first. */
+   order conditions. The corrector runs on every step but the first and those after disable_corrector's. Without
+   predict_x0, m is the noise, α and σ change places, and B and φ₁ are those of +h. */
 #include "unipc.h"
 #include "../engine/shim.h"
 #include "noise_schedule.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { MAX_ORDER = 3 };
 
@@ -68,7 +69,13 @@ static void add_row(const calo_schedule_config *c, const double *sigmas, int fro
                     bool corrected, calo_step *step)
 {
     const calo_alpha_sigma here = calo_alpha_sigma_of(sigmas[from]), there = calo_alpha_sigma_of(sigmas[from + 1]);
-    const double h = there.lambda - here.lambda, hh = -h, phi1 = expm1(hh), scale = c->bh1 ? hh : phi1;
+    const double h = there.lambda - here.lambda, hh = c->predict_noise ? h : -h, phi1 = expm1(hh);
+    const double scale = c->bh1 ? hh : phi1, lead = c->predict_noise ? there.sigma : there.alpha;
+    calo_row *row = calo_row_add(step, CALO_REGISTER_X);
+    if (h == 0) { /* final_sigmas_type sigma_min after Karras: the last step stays where it is */
+        row->coefficients[base] = 1;
+        return;
+    }
     double r[MAX_ORDER], b[MAX_ORDER], rho[MAX_ORDER] = { 0 }, phi = phi1 / hh - 1, factorial = 1;
     for (int i = 1; i <= order; i++) {
         r[i - 1] = i < order ? (calo_alpha_sigma_of(sigmas[from - i]).lambda - here.lambda) / h : 1;
@@ -86,30 +93,40 @@ static void add_row(const calo_schedule_config *c, const double *sigmas, int fro
         solve(order - 1, r, b, rho);
 
     const calo_register m0 = calo_history(from);
-    calo_row *row = calo_row_add(step, CALO_REGISTER_X);
-    row->coefficients[base] = there.sigma / here.sigma;
-    row->coefficients[m0] -= there.alpha * phi1;
+    row->coefficients[base] = c->predict_noise ? there.alpha / here.alpha : there.sigma / here.sigma;
+    /* σ' (e^h − 1) in a form that has its limit at σ' = 0 */
+    row->coefficients[m0] -=
+        c->predict_noise ? there.alpha * here.sigma / here.alpha - there.sigma : there.alpha * phi1;
     for (int k = 1; k < order; k++) {
-        const double weight = -there.alpha * scale * rho[k - 1] / r[k - 1];
+        const double weight = -lead * scale * rho[k - 1] / r[k - 1];
         row->coefficients[calo_history(from + 4 - k)] += weight;
         row->coefficients[m0] -= weight;
     }
     if (corrected) {
-        const double weight = -there.alpha * scale * rho[order - 1];
+        const double weight = -lead * scale * rho[order - 1];
         row->coefficients[calo_history(from + 1)] += weight;
         row->coefficients[m0] -= weight;
     }
+}
+
+static bool is_disabled(const calo_schedule_config *c, int number)
+{
+    for (int i = 0; i < c->disable_corrector_count; i++)
+        if (c->disable_corrector[i] == number)
+            return true;
+    return false;
 }
 
 static void compile_step(const calo_schedule_config *c, const double *sigmas, int steps, int number, int order_before,
                          int order, calo_step *step)
 {
     const calo_alpha_sigma here = calo_alpha_sigma_of(sigmas[number]);
-    const calo_pair clean = calo_clean(c->prediction_type, here.alpha, here.sigma);
+    const calo_pair output = c->predict_noise ? calo_noise(c->prediction_type, here.alpha, here.sigma)
+                                              : calo_clean(c->prediction_type, here.alpha, here.sigma);
     calo_row *keep = calo_row_add(step, calo_history(number));
-    keep->coefficients[CALO_REGISTER_X] = clean.x;
-    keep->coefficients[CALO_REGISTER_E] = clean.e;
-    if (number > 0)
+    keep->coefficients[CALO_REGISTER_X] = output.x;
+    keep->coefficients[CALO_REGISTER_E] = output.e;
+    if (number > 0 && !is_disabled(c, number - 1))
         add_row(c, sigmas, number - 1, order_before, CALO_REGISTER_S, true, step);
     if (number + 1 < steps) /* the next correction starts here */
         calo_row_add(step, CALO_REGISTER_S)->coefficients[CALO_REGISTER_X] = 1;
@@ -122,7 +139,7 @@ calo_status calo_unipc_compile(const calo_schedule_config *config, int steps, ca
     calo_status status = calo_alphas(config, 0x1p-24, &alphas, fault);
     if (status)
         return status;
-    calo_solver_sigmas(config, alphas, steps, true, timesteps, sigmas);
+    calo_solver_sigmas(config, CALO_SOLVER_UNIPC, alphas, steps, timesteps, sigmas);
     for (int i = 0, before = 0; i < steps; i++) {
         int order = config->solver_order;
         if (config->lower_order_final && order > steps - i)

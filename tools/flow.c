@@ -62,8 +62,8 @@ static int fill_request(session *s, const options *o)
         return complain(2, "--count must be 1 … 1000, not %d", o->count);
     if (o->width < 0 || o->width % 8 || o->height < 0 || o->height % 8)
         return complain(2, "--width and --height must be multiples of 8, not %d × %d", o->width, o->height);
-    /* PNDM calls the denoiser once more than it has steps. */
-    s->timing.step_s = calloc(((size_t)o->steps + 2) * (size_t)o->count, sizeof *s->timing.step_s);
+    s->timing.step_room = (o->steps + 16) * o->count; /* PNDM calls the denoiser more often than it has steps */
+    s->timing.step_s = calloc((size_t)s->timing.step_room, sizeof *s->timing.step_s);
     if (!s->timing.step_s)
         return complain(4, "no memory for the times of %d steps", o->steps);
     s->request.timing = &s->timing;

@@ -26,13 +26,34 @@ static bool too_deep(const char *text, size_t size)
     return false;
 }
 
+/* Python writes −∞ as the bare word -Infinity, which is no JSON; diffusers' one such field means "no limit", as null
+ * does. The text may change. */
+static void replace_infinities(char *text)
+{
+    static const char word[] = "-Infinity";
+    bool quoted = false;
+    for (char *at = text; *at; at++) {
+        if (quoted && *at == '\\' && at[1])
+            at++;
+        else if (*at == '"')
+            quoted = !quoted;
+        else if (!quoted && strncmp(at, word, sizeof word - 1) == 0)
+            memcpy(at, "null     ", sizeof word - 1);
+    }
+}
+
 calo_status calo_json_parse(const char *text, const char *path, calo_json *json, calo_fault *fault)
 {
     const size_t size = strlen(text);
     *json = (calo_json){ .path = path, .fault = fault };
     if (too_deep(text, size))
         return calo_fail(fault, CALO_EFILE, "%s: JSON nested deeper than %d", path, DEPTH_LIMIT);
-    json->root = cJSON_ParseWithOpts(text, NULL, 1);
+    char *copy = calo_copy_string(text);
+    if (!copy)
+        return calo_fail(fault, CALO_EMEMORY, "no host memory to read %s", path);
+    replace_infinities(copy);
+    json->root = cJSON_ParseWithOpts(copy, NULL, 1);
+    calo_free(copy);
     if (!json->root)
         return calo_fail(fault, CALO_EFILE, "%s is not valid JSON", path);
     if (!cJSON_IsObject(json->root)) {
