@@ -1,6 +1,7 @@
 /* Opening a model: the folder's JSON, the files of its parts, a single file, or a layout. */
 #include "checkpoint.h"
 #include "detect.h"
+#include "hash.h"
 #include "names.h"
 
 #include <inttypes.h>
@@ -334,6 +335,8 @@ calo_status calo_checkpoint_open(const char *path, calo_checkpoint *checkpoint, 
         status = open_single(checkpoint, fault);
     else
         status = calo_fail(fault, CALO_EFILE, "%s is neither a diffusers folder nor a .safetensors file", path);
+    if (!status && checkpoint->parts[CALO_UNET].count)
+        status = calo_model_hash(&checkpoint->parts[CALO_UNET].files[0].file, checkpoint->hash, fault);
 done:
     if (status)
         calo_checkpoint_close(checkpoint);

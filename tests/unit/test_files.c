@@ -2,6 +2,7 @@
    read. Nothing may crash, hang or leak (the sanitizers watch), and each refusal is one sentence that names the file. */
 #include "../../engine/shim.h"
 #include "../../engine/weights/checkpoint.h"
+#include "../../engine/weights/hash.h"
 #include "../../engine/weights/names.h"
 
 #include <setjmp.h>
@@ -241,6 +242,25 @@ static void names_of_layouts(void **state)
     calo_checkpoint_close(&c);
 }
 
+/* FIPS 180-4's examples, and lengths around a block's end. */
+static void sha256(void **state)
+{
+    static const struct {
+        const char *text;
+        uint8_t begin[4];
+    } cases[] = {
+        { "abc", { 0xba, 0x78, 0x16, 0xbf } },
+        { "", { 0xe3, 0xb0, 0xc4, 0x42 } },
+        { "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", { 0x24, 0x8d, 0x6a, 0x61 } },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint8_t digest[32];
+        calo_sha256((const uint8_t *)cases[i].text, strlen(cases[i].text), digest);
+        assert_memory_equal(digest, cases[i].begin, 4);
+    }
+}
+
 /* ---- memory that runs out --------------------------------------------------------------------------------------- */
 
 static long allocations_left = -1; /* −1: all succeed */
@@ -290,7 +310,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts),    cmocka_unit_test(refuses),          cmocka_unit_test(every_cut),
         cmocka_unit_test(mutations),  cmocka_unit_test(opens_demo),       cmocka_unit_test(names_of_layouts),
-        cmocka_unit_test(allocation_fails),
+        cmocka_unit_test(sha256),     cmocka_unit_test(allocation_fails),
     };
     snprintf(path, sizeof path, "/tmp/calotype-test-%ld.safetensors", (long)getpid());
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,14 @@
+/* A short name for a model's numbers, to tell in a picture's text which file made it. */
+#ifndef CALO_HASH_H
+#define CALO_HASH_H
+
+#include "../shim.h"
+
+/* SHA-256 (FIPS 180-4) of `size` bytes. */
+void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32]);
+
+/* AUTOMATIC1111's first "model hash": 8 hexadecimal digits of the SHA-256 of the 64 KiB at 1 MiB, or of what a smaller
+ * file has there. It reads little, so that a picture does not wait for gigabytes. */
+calo_status calo_model_hash(const calo_file *file, char text[9], calo_fault *fault);
+
+#endif
