@@ -48,3 +48,15 @@ inline float16 gated16(float16 value, float16 gate, __global const float *bias, 
     }
     return value * gelu16(gate);
 }
+
+/* The same for one number: y[at + n], for kernels that do not hold a row's neighbours. */
+inline void finish1(float sum, __global const float *bias, __global const float *channel, __global const act *residual,
+                    __global act *y, ulong at, int n)
+{
+    if (BIAS)
+        sum += bias[n];
+    if (CHANNEL_BIAS)
+        sum += channel[n];
+    sum = apply_activation(sum);
+    store_act(sum + (RESIDUAL ? load_act(residual, at + n) : 0.0f), y, at + n);
+}

@@ -120,11 +120,46 @@ static void launch_query(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
+enum { GROUP = 64 };
+
+/* Keys and values of one block in local memory: as many keys as 16 KiB hold, a power of two up to 32. */
+static int local_keys(int64_t d)
+{
+    int keys = 32;
+    while (keys > 1 && (int64_t)keys * d * 8 > 16384)
+        keys /= 2;
+    return keys;
+}
+
+static bool fits_local(const calo_call *call, const calo_device_info *info)
+{
+    return info->max_work_group >= GROUP && info->local_memory >= (uint64_t)local_keys(head_dim(call)) * (uint64_t)head_dim(call) * 8;
+}
+
+static void launch_local(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_attention_args *args = call->args;
+    calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
+    define_shape(&launch, call);
+    calo_define(&launch, "LOCAL_KEYS", local_keys(head_dim(call)));
+    for (int i = 0; i < 3; i++)
+        calo_arg_tensor(&launch, call->in[i]);
+    calo_arg_tensor(&launch, call->out);
+    arg_common(&launch, call);
+    calo_arg_int(&launch, call->in[1].stride);
+    calo_arg_int(&launch, call->in[2].stride);
+    calo_groups(&launch, call->in[0].dims[1], GROUP);
+    launch.global[1] = (size_t)(call->in[0].dims[0] * args->heads);
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
     { .name = "block", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "attention/attention.cl",
       .entry = "attention_block", .tunables = { { "QUERIES", { 12, 8, 4 } }, { "KEYS", { 128, 256, 64 } } },
       .supports = any, .launch = launch_block },
-    { .name = "query", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cl",
+    { .name = "local", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cl",
+      .entry = "attention_local", .supports = fits_local, .launch = launch_local },
+    { .name = "query", .backend = CALO_OPENCL, .source = "attention/attention.cl",
       .entry = "attention_query", .supports = any, .launch = launch_query },
 };
 

@@ -193,3 +193,50 @@ __kernel void attention_query(__global const act *q, ulong q_at, __global const 
     for (int c = 0; c < D; c++)
         store_act(sums[c] / total, y, to + c);
 }
+
+/* For GPUs: a group of 64 work-items, one query each, shares blocks of LOCAL_KEYS keys and values in local memory, so
+   that each is read from global memory once for 64 queries. */
+#ifdef LOCAL_KEYS
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void
+attention_local(__global const act *q, ulong q_at, __global const act *k, ulong k_at, __global const act *v, ulong v_at,
+                __global act *y, ulong y_at, int queries, int keys, int heads, int stride, int batched, float scale,
+                int k_stride, int v_stride)
+{
+    __local float ks[LOCAL_KEYS * D], vs[LOCAL_KEYS * D];
+    const int i = (int)get_global_id(0), item = (int)get_local_id(0), index = (int)get_global_id(1);
+    const int batch = index / heads, head = index % heads, own_row = min(i, queries - 1);
+    const int reach = CAUSAL ? min(keys, (int)(get_group_id(0) + 1) * 64) : keys; /* of the group's last query */
+    float own[D], sums[D], largest = -1e30f, total = 0.0f;
+    q += q_at + ((ulong)batch * queries + own_row) * stride + head * D;
+    k += k_at + (ulong)(batched ? batch : 0) * keys * k_stride + head * D;
+    v += v_at + (ulong)(batched ? batch : 0) * keys * v_stride + head * D;
+    for (int c = 0; c < D; c++) {
+        own[c] = load_act(q, c) * scale;
+        sums[c] = 0.0f;
+    }
+    for (int begin = 0; begin < reach; begin += LOCAL_KEYS) {
+        const int count = min(LOCAL_KEYS, reach - begin), seen = CAUSAL ? min(count, i + 1 - begin) : count;
+        for (int e = item; e < count * D; e += 64) {
+            ks[e] = load_act(k, (ulong)(begin + e / D) * k_stride + e % D);
+            vs[e] = load_act(v, (ulong)(begin + e / D) * v_stride + e % D);
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int j = 0; j < seen; j++) {
+            float score = 0.0f;
+            for (int c = 0; c < D; c++)
+                score += own[c] * ks[j * D + c];
+            const float now = fmax(largest, score), shrink = exp(largest - now), e = exp(score - now);
+            total = total * shrink + e;
+            largest = now;
+            for (int c = 0; c < D; c++)
+                sums[c] = sums[c] * shrink + e * vs[j * D + c];
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    if (i < queries) {
+        const ulong to = y_at + ((ulong)batch * queries + i) * heads * D + head * D;
+        for (int c = 0; c < D; c++)
+            store_act(sums[c] / total, y, to + c);
+    }
+}
+#endif

@@ -96,9 +96,22 @@ static void launch_tile(calo_run *run, const calo_call *call, const calo_variant
     calo_dispatch(run, &launch);
 }
 
+/* Groups of 8 × 8 for 32 pixels × one panel. */
+static void launch_local(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant, (calo_tensor){ 0 });
+    launch.global[0] = (size_t)(8 * calo_ceil_div(calo_tensor_rows(call->out), 32));
+    launch.global[1] = (size_t)(8 * calo_ceil_div(call->out.dims[3], CALO_PANEL));
+    launch.local[0] = launch.local[1] = 8;
+    launch.local[2] = 1;
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
     { .name = "tile", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "conv2d/conv2d.cl",
       .entry = "conv2d_tile", .tunables = { { "PIXELS", { 8, 12, 4 } } }, .supports = any, .launch = launch_tile },
+    { .name = "local", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cl",
+      .entry = "conv2d_local", .supports = any, .launch = launch_local },
     { .name = "pixel", .backend = CALO_OPENCL, .source = "conv2d/conv2d.cl", .entry = "conv2d_tile",
       .tunables = { { "PIXELS", { 1 } } }, .supports = any, .launch = launch_tile },
 };

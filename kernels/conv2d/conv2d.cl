@@ -12,12 +12,15 @@
 #define UPSAMPLE 1
 #endif
 
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-conv2d_tile(__global const act *x, ulong x_at, __global const weight *w, ulong w_at, __global const act *zeros,
-            ulong zeros_at, int height, int width, int inputs, int out_height, int out_width, int columns, int pad_top,
-            int pad_left, int pixels, __global const float *bias, ulong bias_at, __global const float *channel,
-            ulong channel_at, __global const act *residual, ulong residual_at, __global act *y, ulong y_at,
-            int rows_per_channel)
+#define CONV2D_ARGUMENTS                                                                                               \
+    __global const act *x, ulong x_at, __global const weight *w, ulong w_at, __global const act *zeros,                \
+        ulong zeros_at, int height, int width, int inputs, int out_height, int out_width, int columns, int pad_top,    \
+        int pad_left, int pixels, __global const float *bias, ulong bias_at, __global const float *channel,            \
+        ulong channel_at, __global const act *residual, ulong residual_at, __global act *y, ulong y_at,                \
+        int rows_per_channel
+
+#ifdef PIXELS
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv2d_tile(CONV2D_ARGUMENTS)
 {
     const int first = (int)get_global_id(0) * PIXELS, panel = (int)get_global_id(1);
     int top[PIXELS], left[PIXELS];
@@ -63,4 +66,52 @@ conv2d_tile(__global const act *x, ulong x_at, __global const weight *w, ulong w
             if (n + 16 < columns)
                 finish16(b[r], bias + bias_at, shift, residual + residual_at, y + y_at, at, n + 16, columns);
         }
+}
+#endif
+
+/* For GPUs: an implicit matrix product. A group of 8 × 8 work-items makes 32 pixels × one panel, 16 sums each; for each
+   tap and each 16 input channels it brings 32 × 16 numbers of x (zeros outside the image) and 16 × 32 of the panel to
+   local memory, where each is used 32 times. */
+#define LOCAL_C 16
+
+__kernel __attribute__((reqd_work_group_size(8, 8, 1))) void conv2d_local(CONV2D_ARGUMENTS)
+{
+    __local float xs[LOCAL_C][33], ws[LOCAL_C][32];
+    const int r = (int)get_local_id(0), c = (int)get_local_id(1), item = c * 8 + r;
+    const int first = (int)get_group_id(0) * 32, panel = (int)get_group_id(1);
+    float sums[4][4];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            sums[i][j] = 0.0f;
+    x += x_at;
+    w += w_at + (ulong)panel * (KH * KW) * inputs * 32;
+    for (int tap = 0; tap < KH * KW; tap++, w += (ulong)inputs * 32)
+        for (int k = 0; k < inputs; k += LOCAL_C) {
+            for (int e = item; e < LOCAL_C * 32; e += 64) {
+                const int xr = e / LOCAL_C, xk = e % LOCAL_C, wk = e / 32;
+                const int pixel = first + xr, line = pixel / out_width;
+                const int i = line % out_height * STRIDE - pad_top + tap / KW;
+                const int j = (pixel - line * out_width) * STRIDE - pad_left + tap % KW;
+                const bool inside = pixel < pixels && k + xk < inputs && i >= 0 && j >= 0 && i < height * UPSAMPLE &&
+                                    j < width * UPSAMPLE;
+                const ulong from = ((ulong)(line / out_height) * height + (ulong)(i / UPSAMPLE)) * width + j / UPSAMPLE;
+                xs[xk][xr] = inside ? load_act(x, from * inputs + k + xk) : 0.0f;
+                ws[wk][e % 32] = k + wk < inputs ? load_weight(w, (ulong)(k + wk) * 32 + e % 32) : 0.0f;
+            }
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int q = 0; q < LOCAL_C; q++)
+                for (int i = 0; i < 4; i++)
+                    for (int j = 0; j < 4; j++)
+                        sums[i][j] += xs[q][r + 8 * i] * ws[q][c + 8 * j];
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+    for (int i = 0; i < 4; i++) {
+        const int pixel = first + r + 8 * i;
+        for (int j = 0; j < 4; j++) {
+            const int n = panel * 32 + c + 8 * j;
+            if (pixel < pixels && n < columns)
+                finish1(sums[i][j], bias + bias_at, channel + channel_at + (ulong)(pixel / rows_per_channel) * columns,
+                        residual + residual_at, y + y_at, (ulong)pixel * columns, n);
+        }
+    }
 }

@@ -88,10 +88,54 @@ static void launch_chunks(calo_run *run, const calo_call *call, const calo_varia
     calo_dispatch(run, &launch);
 }
 
+enum { GROUP = 64 };
+
+static bool fits_local(const calo_call *call, const calo_device_info *info)
+{
+    (void)call;
+    return info->max_work_group >= GROUP && info->local_memory >= 3 * GROUP * sizeof(float);
+}
+
+/* A group of work-items for the statistics of each (batch, norm group), then one work-item a number. */
+static void launch_local(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_group_norm_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    const int64_t batch = x.dims[0], width = calo_tensor_columns(x), pixels = calo_tensor_rows(x) / batch;
+    calo_tensor affine = calo_scratch(run, CALO_F32, batch * 2 * width);
+
+    calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    launch.entry = "group_norm_statistics";
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, call->in[1]);
+    calo_arg_tensor(&launch, call->in[2]);
+    calo_arg_tensor(&launch, affine);
+    calo_arg_int(&launch, pixels);
+    calo_arg_int(&launch, width);
+    calo_arg_int(&launch, width / args->groups);
+    calo_arg_float(&launch, args->eps);
+    calo_groups(&launch, args->groups * GROUP, GROUP);
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
+
+    launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    calo_define(&launch, "ACTIVATION", args->activation);
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, affine);
+    calo_arg_tensor(&launch, call->out);
+    calo_arg_int(&launch, width);
+    calo_arg_long(&launch, pixels * width);
+    calo_groups(&launch, pixels * width, GROUP);
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
-    { .name = "chunks", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
+    { .name = "chunks", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU,
       .source = "group_norm/group_norm.cl", .entry = "group_norm_apply", .tunables = { { "ELEMENTS", { 16384, 4096 } } },
       .supports = any, .launch = launch_chunks },
+    { .name = "local", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cl",
+      .entry = "group_norm_element", .supports = fits_local, .launch = launch_local },
 };
 
 const calo_op calo_op_group_norm = {

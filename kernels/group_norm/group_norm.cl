@@ -94,3 +94,58 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void group_norm_apply(__
             store_act(apply_activation(fma(load_act(x, row + c), affine[c], affine[width + c])), y, row + c);
     }
 }
+
+/* For GPUs: 64 work-items hold the (count, mean, M2) of a stride of one group's numbers each, twice over the same memory,
+   and merge them in a fixed tree in local memory. */
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void
+group_norm_statistics(__global const act *x, ulong x_at, __global const float *gamma, ulong gamma_at,
+                      __global const float *beta, ulong beta_at, __global float *affine, ulong affine_at, int pixels,
+                      int width, int size, float eps)
+{
+    __local float counts[64], means[64], spreads[64];
+    const int item = (int)get_local_id(0), first = (int)get_group_id(0) * size;
+    const ulong total = (ulong)pixels * size;
+    float sum = 0.0f, count = 0.0f, spread = 0.0f;
+    x += x_at + (ulong)get_global_id(1) * pixels * width + first;
+    affine += affine_at + (ulong)get_global_id(1) * 2 * width;
+    for (ulong e = item; e < total; e += 64) {
+        sum += load_act(x, e / size * width + e % size);
+        count += 1.0f;
+    }
+    const float mean = count > 0.0f ? sum / count : 0.0f;
+    for (ulong e = item; e < total; e += 64) {
+        const float d = load_act(x, e / size * width + e % size) - mean;
+        spread += d * d;
+    }
+    counts[item] = count;
+    means[item] = mean;
+    spreads[item] = spread;
+    for (int half_way = 32; half_way > 0; half_way /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (item < half_way) {
+            const float other = counts[item + half_way], both = counts[item] + other;
+            const float delta = means[item + half_way] - means[item], share = both > 0.0f ? other / both : 0.0f;
+            spreads[item] += spreads[item + half_way] + delta * delta * counts[item] * share;
+            means[item] += delta * share;
+            counts[item] = both;
+        }
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    const float rstd = 1.0f / sqrt(spreads[0] / counts[0] + eps);
+    for (int c = first + item; c < first + size; c += 64) {
+        const float a = gamma[gamma_at + c] * rstd;
+        affine[c] = a;
+        affine[width + c] = beta[beta_at + c] - means[0] * a;
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void
+group_norm_element(__global const act *x, ulong x_at, __global const float *affine, ulong affine_at, __global act *y,
+                   ulong y_at, int width, ulong count)
+{
+    const ulong i = get_global_id(0), at = (ulong)get_global_id(1) * count + i;
+    const int c = (int)(i % width);
+    affine += affine_at + (ulong)get_global_id(1) * 2 * width;
+    if (i < count)
+        store_act(apply_activation(load_act(x, x_at + at) * affine[c] + affine[width + c]), y, y_at + at);
+}

@@ -110,9 +110,22 @@ static void launch_tile(calo_run *run, const calo_call *call, const calo_variant
     calo_dispatch(run, &launch);
 }
 
+/* Groups of 8 × 8 for 32 rows × one panel. */
+static void launch_local(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant);
+    launch.global[0] = (size_t)(8 * calo_ceil_div(calo_tensor_rows(call->in[CALO_SLOT_X]), 32));
+    launch.global[1] = (size_t)(8 * panels(call));
+    launch.local[0] = launch.local[1] = 8;
+    launch.local[2] = 1;
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
     { .name = "tile", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "linear/linear.cl",
       .entry = "linear_tile", .tunables = { { "ROWS", { 12, 8, 4 } } }, .supports = any, .launch = launch_tile },
+    { .name = "local", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cl",
+      .entry = "linear_local", .supports = any, .launch = launch_local },
     { .name = "row", .backend = CALO_OPENCL, .source = "linear/linear.cl", .entry = "linear_row",
       .tunables = { { "ROWS", { 1 } } }, .supports = any, .launch = launch_tile },
 };

@@ -36,6 +36,7 @@ inline void finish_row(float16 a, float16 b, __global const float *bias, __globa
 #endif
 }
 
+#ifdef ROWS
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_tile(LINEAR_ARGUMENTS)
 {
     const int row = (int)get_global_id(0) * ROWS, panel = (int)get_global_id(1);
@@ -63,6 +64,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_tile(LINEAR_
                        panel, columns, rows_per_channel);
 }
 
+#endif
+
 /* One row of one panel a work-item: the plainest kernel. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_row(LINEAR_ARGUMENTS)
 {
@@ -77,4 +80,62 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void linear_row(LINEAR_A
     }
     finish_row(a, b, bias + bias_at, channel + channel_at, residual + residual_at, y + y_at, row, panel, columns,
                rows_per_channel);
+}
+
+/* For GPUs: a group of 8 × 8 work-items makes 32 rows × one panel, 16 sums each. Per 16 of k the group brings 32 × 16
+   numbers of x and 16 × 32 of the panel to local memory; each number is then used 32 times. A work-item's columns are
+   2c, 2c + 1, 16 + 2c and 16 + 2c + 1, so that a gate meets its value. One column of padding keeps the 8 rows that a
+   half-warp reads in different banks. */
+#define LOCAL_K 16
+
+__kernel __attribute__((reqd_work_group_size(8, 8, 1))) void linear_local(LINEAR_ARGUMENTS)
+{
+    __local float xs[LOCAL_K][33], ws[LOCAL_K][32];
+    const int r = (int)get_local_id(0), c = (int)get_local_id(1), item = c * 8 + r;
+    const int row = (int)get_group_id(0) * 32, panel = (int)get_group_id(1);
+    float sums[4][4];
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4; j++)
+            sums[i][j] = 0.0f;
+    x += x_at;
+    w += w_at + (ulong)panel * inputs * 32;
+    for (int k = 0; k < inputs; k += LOCAL_K) {
+        for (int e = item; e < LOCAL_K * 32; e += 64) {
+            const int xr = e / LOCAL_K, xk = e % LOCAL_K, wk = e / 32;
+            xs[xk][xr] = row + xr < rows && k + xk < inputs ? load_act(x, (ulong)(row + xr) * stride + k + xk) : 0.0f;
+            ws[wk][e % 32] = k + wk < inputs ? load_weight(w, (ulong)(k + wk) * 32 + e % 32) : 0.0f;
+        }
+        barrier(CLK_LOCAL_MEM_FENCE);
+        for (int q = 0; q < LOCAL_K; q++)
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++)
+                    sums[i][j] += xs[q][r + 8 * i] * ws[q][2 * c + (j & 1) + 16 * (j >> 1)];
+        barrier(CLK_LOCAL_MEM_FENCE);
+    }
+    bias += bias_at;
+    channel += channel_at;
+    residual += residual_at;
+    y += y_at;
+    for (int i = 0; i < 4; i++) {
+        const int m = row + r + 8 * i;
+        const ulong at = (ulong)m * columns;
+        if (m >= rows)
+            continue;
+#if GATED
+        for (int j = 0; j < 2; j++) {
+            const int n = panel * 16 + 2 * c + j;
+            if (n < columns) {
+                const float value = sums[i][j] + (BIAS ? bias[n] : 0.0f);
+                const float gate = sums[i][j + 2] + (BIAS ? bias[columns + n] : 0.0f);
+                store_act(value * gelu(gate) + (RESIDUAL ? load_act(residual, at + n) : 0.0f), y, at + n);
+            }
+        }
+#else
+        for (int j = 0; j < 4; j++) {
+            const int n = panel * 32 + 2 * c + (j & 1) + 16 * (j >> 1);
+            if (n < columns)
+                finish1(sums[i][j], bias, channel + (ulong)(m / rows_per_channel) * columns, residual, y, at, n);
+        }
+#endif
+    }
 }
