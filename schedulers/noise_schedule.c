@@ -137,6 +137,8 @@ double calo_interpolate(const double *table, int count, double at)
 
 double calo_sigma_to_timestep(const double *alphas, int count, double sigma)
 {
+    if (count < 2)
+        return 0;
     const double wanted = log(sigma > 1e-10 ? sigma : 1e-10);
     int low = 0;
     for (int i = 0; i < count; i++)

@@ -20,6 +20,9 @@ int complain(int status, const char *format, ...)
 int session_fail(const session *s, calo_status status)
 {
     progress_end();
+    /* A driver's compiler may lose its temporary files to Ctrl-C: that failure is the interruption, too. */
+    if (progress_cancelled() && status != CALO_ECANCELLED)
+        return complain(130, "stopped");
     complain(0, "%s", calo_error(s->context));
     return status == CALO_ECANCELLED ? 130 : (int)status;
 }

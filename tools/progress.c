@@ -16,8 +16,8 @@ static void on_interrupt(int signal_number)
 
 void progress_begin(bool quiet)
 {
-    /* A second Ctrl-C ends the process at once. */
-    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND };
+    /* A second Ctrl-C ends the process at once. Calls go on: a driver that compiles is not to fail half-way. */
+    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART) };
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
