@@ -1,5 +1,6 @@
 /* Finds the OpenCL loader and its functions. */
 #include "opencl_api.h"
+#include "topology.h"
 
 #include <dlfcn.h>
 #include <string.h>
@@ -8,6 +9,7 @@ calo_status calo_opencl_load(calo_opencl_api *api, calo_fault *fault)
 {
     static const char *const names[] = { "libOpenCL.so.1", "libOpenCL.so" };
     memset(api, 0, sizeof *api);
+    calo_topology_provide();
     for (size_t i = 0; !api->library && i < sizeof names / sizeof *names; i++)
         api->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     if (!api->library)
