@@ -178,8 +178,9 @@ calo_status calo_make_random(calo_context *context, const char *layout, const ch
         status = put_file(folder, sd15_files[i].name, sd15_files[i].text, fault);
     if (!status)
         status = put_file(folder, "scheduler/scheduler_config.json", model->checkpoint.scheduler_json, fault);
+    snprintf(path, sizeof path, "%s/tokenizer", folder);
     if (!status)
-        status = calo_tokenizer_write_builtin(folder, fault);
+        status = calo_tokenizer_write_builtin(path, fault);
     for (int part = 0; part < CALO_PARTS && !status; part++)
         status = put_part(model, part, folder, type, fault);
     calo_unload(&model);

@@ -1,6 +1,7 @@
 /* Files that are not what they seem: safetensors, configurations, whole models; and memory that runs out while they are
    read. Nothing may crash, hang or leak (the sanitizers watch), and each refusal is one sentence that names the file. */
 #include "../../engine/shim.h"
+#include "../../engine/text/tokenizer.h"
 #include "../../engine/weights/checkpoint.h"
 #include "../../engine/weights/hash.h"
 #include "../../engine/weights/names.h"
@@ -242,6 +243,39 @@ static void names_of_layouts(void **state)
     calo_checkpoint_close(&c);
 }
 
+/* The built-in vocabulary, written as files and read again, says the same. */
+static void vocabulary_as_files(void **state)
+{
+    static const char prompt[] = "A photo of an astronaut's \"horse\" \\ 35mm \xf0\x9f\x8f\xa0 d\xc3\xa9j\xc3\xa0 vu!";
+    static const char *const files[] = { "vocab.json", "merges.txt", "tokenizer_config.json" };
+    int32_t one[77], other[77];
+    char folder[64], file[128];
+    calo_tokenizer *builtin = NULL, *opened = NULL;
+    calo_fault fault = { 0 };
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/calotype-test-%ld", (long)getpid());
+    assert_int_equal(calo_make_directory(folder, &fault), CALO_OK);
+    assert_int_equal(calo_tokenizer_write_builtin(folder, &fault), CALO_OK);
+    snprintf(file, sizeof file, "%s/tokenizer_config.json", folder);
+    FILE *config = fopen(file, "w");
+    assert_non_null(config);
+    fputs("{\"model_max_length\": 77, \"bos_token\": \"<|startoftext|>\", \"eos_token\": \"<|endoftext|>\", "
+          "\"unk_token\": \"<|endoftext|>\", \"pad_token\": \"<|endoftext|>\"}", config);
+    fclose(config);
+    assert_int_equal(calo_tokenizer_open_builtin(NULL, &builtin, &fault), CALO_OK);
+    assert_int_equal(calo_tokenizer_open_folder(folder, &opened, &fault), CALO_OK);
+    assert_int_equal(calo_tokenizer_encode(builtin, prompt, one, 77, NULL, &fault), CALO_OK);
+    assert_int_equal(calo_tokenizer_encode(opened, prompt, other, 77, NULL, &fault), CALO_OK);
+    assert_memory_equal(one, other, sizeof one);
+    calo_tokenizer_close(&builtin);
+    calo_tokenizer_close(&opened);
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        snprintf(file, sizeof file, "%s/%s", folder, files[i]);
+        unlink(file);
+    }
+    rmdir(folder);
+}
+
 /* FIPS 180-4's examples, and lengths around a block's end. */
 static void sha256(void **state)
 {
@@ -310,7 +344,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(accepts),    cmocka_unit_test(refuses),          cmocka_unit_test(every_cut),
         cmocka_unit_test(mutations),  cmocka_unit_test(opens_demo),       cmocka_unit_test(names_of_layouts),
-        cmocka_unit_test(sha256),     cmocka_unit_test(allocation_fails),
+        cmocka_unit_test(sha256),     cmocka_unit_test(vocabulary_as_files), cmocka_unit_test(allocation_fails),
     };
     snprintf(path, sizeof path, "/tmp/calotype-test-%ld.safetensors", (long)getpid());
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
