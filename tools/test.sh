@@ -26,7 +26,7 @@ run() { # folder, ctest options …
     folder=$1
     shift
     rm -f "$folder/tests.log"
-    (cd "$folder" && ctest --output-on-failure --no-tests=error --output-log tests.log "$@" -V >/dev/null) || failed=1
+    (cd "$folder" && ctest --parallel "$jobs" --output-on-failure --no-tests=error --output-log tests.log "$@" -V >/dev/null) || failed=1
     grep -E '^ *[0-9]+/[0-9]+ Test +#' "$folder/tests.log" || true
     awk '/\*\*\*(Failed|Timeout|Exception)/ { bad[$4] = 1 } END { for (t in bad) print t }' "$folder/tests.log" |
         while read -r name; do
