@@ -38,7 +38,7 @@ static void find_sigmas(const calo_schedule_config *c, const double *alphas, dou
     if (c->use_karras_sigmas || !c->log_linear_interpolation) /* log_linear brings its own end */
         sigmas[steps] = c->final_sigmas_type == CALO_FINAL_ZERO ? 0 : table[0];
     for (int i = 0; i < steps && c->continuous_timesteps && c->prediction_type == CALO_PREDICTION_V; i++)
-        timesteps[i] = 0.25 * log(sigmas[i]);
+        timesteps[i] = (double)(float)(0.25 * log(sigmas[i]));
 }
 
 static void compile_step(const calo_schedule_config *c, double sigma, double next, bool ancestral, calo_step *step)

@@ -85,6 +85,8 @@ calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_s
     if (steps < 1 || steps > CALO_MAX_STEPS || steps > config->num_train_timesteps)
         return calo_fail(fault, CALO_EUSAGE, "%s: %d steps; there may be 1 … %d", scheduler->name, steps,
                          config->num_train_timesteps < CALO_MAX_STEPS ? config->num_train_timesteps : CALO_MAX_STEPS);
+    if (config->beta_schedule >= CALO_BETA_LAPLACE && scheduler->compile != calo_ddpm_compile)
+        return calo_fail(fault, CALO_EUSAGE, "%s: the beta_schedule is one that only DDPMScheduler has", scheduler->name);
     calo_program *made = calo_alloc(1, sizeof *made);
     if (made)
         made->steps = calo_alloc((size_t)steps + SURPLUS, sizeof *made->steps);

@@ -1,10 +1,15 @@
 /* Schedulers' programs against diffusers, step by step: golden/schedulers holds what its classes did, in double, with a
    denoiser and noise that are formulas. */
+#include "../../pipelines/schedule_config.h"
 #include "scheduler_cases.h"
 
 #include <cjson/cJSON.h>
 
 #define BETA_LIMIT 64
+
+static const char *const names[] = { "ddim",     "ddpm",            "pndm",  "euler",       "euler_a",
+                                     "dpmpp_2m", "dpmpp_2m_karras", "unipc", "unipc_karras" };
+enum { NAMES = sizeof names / sizeof *names };
 
 typedef struct word {
     const char *text;
@@ -109,7 +114,12 @@ static calo_status compile(const golden *g, calo_program **program, calo_fault *
     const calo_scheduler *scheduler = own ? calo_scheduler_of_class(g->class) : calo_scheduler_find(g->name);
     assert_non_null(scheduler);
     assert_string_equal(scheduler->class, g->class);
-    cJSON *json = cJSON_Parse(g->json);
+    char text[sizeof g->head];
+    snprintf(text, sizeof text, "%s", g->json);
+    char *infinity = strstr(text, "-Infinity"); /* as Python writes it */
+    if (infinity)
+        memcpy(infinity, "-1e99999 ", 9);
+    cJSON *json = cJSON_Parse(text);
     assert_non_null(json);
     double betas[BETA_LIMIT], disabled[BETA_LIMIT];
     int steps[BETA_LIMIT];
@@ -144,11 +154,154 @@ static void test_file(void **name)
     run_file(*name, compile);
 }
 
-/* ---- what no golden file says ----------------------------------------------------------------------------------- */
+/* ---- the same through the reader of scheduler_config.json -------------------------------------------------------- */
 
-static const char *const names[] = { "ddim",     "ddpm",            "pndm",  "euler",       "euler_a",
-                                     "dpmpp_2m", "dpmpp_2m_karras", "unipc", "unipc_karras" };
-enum { NAMES = sizeof names / sizeof *names };
+static const char *or_none(const char *text)
+{
+    return strcmp(text, "-") ? text : NULL;
+}
+
+static calo_status choose_and_compile(const golden *g, calo_program **program, calo_fault *fault)
+{
+    calo_schedule_choice choice;
+    const calo_schedule_wish wish = { .scheduler = or_none(g->name), .spacing = or_none(g->spacing),
+                                      .prediction = or_none(g->prediction), .eta = g->eta };
+    *program = NULL;
+    if (calo_schedule_choose(g->class, g->json, "scheduler_config.json", &wish, &choice, fault))
+        return fault->status;
+    const calo_status status = calo_scheduler_compile(choice.scheduler, &choice.config, g->steps, program, fault);
+    calo_schedule_choice_free(&choice);
+    return status;
+}
+
+static void test_reader(void **name)
+{
+    run_file(*name, choose_and_compile);
+}
+
+static void expect_refusal(const char *name, const char *json, calo_status wanted, const char *mentions)
+{
+    golden g = { .json = json, .class = "DDIMScheduler", .steps = 2, .spacing = "-", .prediction = "-" };
+    calo_fault fault = { 0 };
+    calo_program *program;
+    snprintf(g.name, sizeof g.name, "%s", name);
+    const calo_status status = choose_and_compile(&g, &program, &fault);
+    if (status != wanted || program || !strstr(fault.text, mentions))
+        fail_msg("%s %s\n  status %d, wanted %d and '%s': %s", name, json, status, wanted, mentions, fault.text);
+}
+
+static void test_hostile_files(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *json, *mentions;
+    } cases[] = {
+        { "", "JSON" },
+        { "[]", "JSON" },
+        { "{", "JSON" },
+        { "{\"beta_start\": }", "JSON" },
+        { "{\"num_train_timesteps\": 0}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": -5}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": 1000000000}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": 1e308}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": 1e999}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": 1000.5}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": \"1000\"}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": [1000]}", "num_train_timesteps" },
+        { "{\"num_train_timesteps\": true}", "num_train_timesteps" },
+        { "{\"beta_start\": 1e308}", "beta_start" },
+        { "{\"beta_start\": -1}", "beta_start" },
+        { "{\"beta_start\": 1e999}", "beta_start" },
+        { "{\"beta_end\": \"x\"}", "beta_end" },
+        { "{\"beta_end\": {}}", "beta_end" },
+        { "{\"beta_end\": 2}", "beta_end" },
+        { "{\"beta_schedule\": \"cosine\"}", "beta_schedule" },
+        { "{\"beta_schedule\": 3}", "beta_schedule" },
+        { "{\"trained_betas\": [0.1, 0.2]}", "trained_betas" },
+        { "{\"trained_betas\": 0.1}", "trained_betas" },
+        { "{\"trained_betas\": \"linear\"}", "trained_betas" },
+        { "{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, \"x\"]}", "trained_betas" },
+        { "{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, 1e308]}", "trained_betas" },
+        { "{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, -0.1]}", "trained_betas" },
+        { "{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, 1e999]}", "trained_betas" },
+        { "{\"prediction_type\": \"flow_prediction\"}", "prediction_type" },
+        { "{\"prediction_type\": 1}", "prediction_type" },
+        { "{\"timestep_spacing\": \"log\"}", "timestep_spacing" },
+        { "{\"timestep_spacing\": false}", "timestep_spacing" },
+        { "{\"steps_offset\": -1}", "steps_offset" },
+        { "{\"steps_offset\": 1e300}", "steps_offset" },
+        { "{\"steps_offset\": 0.5}", "steps_offset" },
+        { "{\"rescale_betas_zero_snr\": 1}", "rescale_betas_zero_snr" },
+        { "{\"set_alpha_to_one\": \"yes\"}", "set_alpha_to_one" },
+        { "{\"thresholding\": true}", "thresholding" },
+    };
+    static const struct {
+        const char *name, *json, *mentions;
+    } of_class[] = {
+        { "ddim", "{\"clip_sample\": 1}", "clip_sample" },
+        { "ddim", "{\"clip_sample_range\": 0}", "clip_sample_range" },
+        { "ddpm", "{\"clip_sample_range\": -1}", "clip_sample_range" },
+        { "ddpm", "{\"clip_sample_range\": 1e999}", "clip_sample_range" },
+        { "ddpm", "{\"variance_type\": \"learned\"}", "variance_type" },
+        { "ddpm", "{\"variance_type\": \"learned_range\"}", "variance_type" },
+        { "euler", "{\"final_sigmas_type\": \"none\"}", "final_sigmas_type" },
+        { "euler", "{\"interpolation_type\": \"cubic\"}", "interpolation_type" },
+        { "euler", "{\"use_exponential_sigmas\": true}", "use_exponential_sigmas" },
+        { "euler", "{\"use_beta_sigmas\": true}", "use_beta_sigmas" },
+        { "euler", "{\"sigma_min\": -1}", "sigma_min" },
+        { "dpmpp_2m", "{\"use_exponential_sigmas\": true}", "use_exponential_sigmas" },
+        { "dpmpp_2m", "{\"use_beta_sigmas\": true}", "use_beta_sigmas" },
+        { "dpmpp_2m", "{\"use_flow_sigmas\": true}", "use_flow_sigmas" },
+        { "dpmpp_2m", "{\"use_lu_lambdas\": true}", "use_lu_lambdas" },
+        { "dpmpp_2m", "{\"solver_type\": \"ralston\"}", "solver_type" },
+        { "dpmpp_2m", "{\"solver_order\": 0}", "solver_order" },
+        { "unipc", "{\"solver_order\": 4}", "solver_order" },
+        { "unipc", "{\"solver_type\": \"bh3\"}", "solver_type" },
+        { "unipc", "{\"use_flow_sigmas\": true}", "use_flow_sigmas" },
+        { "unipc_karras", "{\"sigma_max\": \"big\"}", "sigma_max" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int k = 0; k < NAMES; k++)
+            expect_refusal(names[k], cases[i].json, CALO_EFILE, cases[i].mentions);
+    for (size_t i = 0; i < sizeof of_class / sizeof *of_class; i++)
+        expect_refusal(of_class[i].name, of_class[i].json, CALO_EFILE, of_class[i].mentions);
+    expect_refusal("plms", "{}", CALO_EUSAGE, "plms");
+    expect_refusal("DDIMScheduler", "{}", CALO_EUSAGE, "DDIMScheduler");
+    expect_refusal("pndm", "{\"prediction_type\": \"sample\"}", CALO_EUSAGE, "sample");
+}
+
+static void test_hostile_wishes(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *class, *spacing, *prediction;
+        double eta;
+        calo_status status;
+        const char *mentions;
+    } cases[] = {
+        { "DDIMScheduler", "-", "-", -0.1, CALO_EUSAGE, "eta" },
+        { "DDIMScheduler", "-", "-", 1.5, CALO_EUSAGE, "eta" },
+        { "DDIMScheduler", "-", "-", NAN, CALO_EUSAGE, "eta" },
+        { "DDIMScheduler", "log", "-", 0, CALO_EUSAGE, "log" },
+        { "DDIMScheduler", "-", "flow", 0, CALO_EUSAGE, "flow" },
+        { "PNDMScheduler", "-", "sample", 0, CALO_EUSAGE, "sample" },
+        { "HeunDiscreteScheduler", "-", "-", 0, CALO_EFILE, "HeunDiscreteScheduler" },
+        { "", "-", "-", 0, CALO_EFILE, "class" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        golden g = { .json = "{}", .name = "-", .steps = 20, .eta = cases[i].eta };
+        calo_fault fault = { 0 };
+        calo_program *program;
+        snprintf(g.class, sizeof g.class, "%s", cases[i].class);
+        snprintf(g.spacing, sizeof g.spacing, "%s", cases[i].spacing);
+        snprintf(g.prediction, sizeof g.prediction, "%s", cases[i].prediction);
+        const calo_status status = choose_and_compile(&g, &program, &fault);
+        if (status != cases[i].status || program || !strstr(fault.text, cases[i].mentions))
+            fail_msg("%s %s %s %g: status %d: %s", g.class, g.spacing, g.prediction, g.eta, status, fault.text);
+    }
+}
+
+/* ---- what no golden file says ----------------------------------------------------------------------------------- */
 
 /* The name's class with its defaults and SD's betas. */
 static calo_schedule_config plain(const calo_scheduler *scheduler)
@@ -180,6 +333,42 @@ static calo_status try(const calo_scheduler *scheduler, const calo_schedule_conf
     calo_program_free(&program);
     assert_null(program);
     return status;
+}
+
+/* Every number of steps: where a spacing falls between two timesteps, numpy's roundings choose. */
+static void test_spacings(void **unused)
+{
+    (void)unused;
+    char path[1024], *text;
+    size_t size;
+    calo_fault fault = { 0 };
+    snprintf(path, sizeof path, "%s/golden/schedulers/spacing.txt", CALO_TEST_DATA);
+    if (calo_read_file(path, 1 << 20, &text, &size, &fault))
+        fail_msg("%s", fault.text);
+    int lines = 0;
+    for (const char *at = text; *at; at = next_line(at), lines++) {
+        char name[40], spacing[16];
+        int steps, count;
+        double wanted, sum = 0;
+        assert_int_equal(sscanf(at, "%39s %15s %d %d %lf", name, spacing, &steps, &count, &wanted), 5);
+        const calo_scheduler *scheduler = calo_scheduler_find(name);
+        calo_schedule_config c = plain(scheduler);
+        c.steps_offset = 1;
+        for (const word *w = spacings; w->text; w++)
+            if (strcmp(w->text, spacing) == 0)
+                c.timestep_spacing = (calo_spacing)w->value;
+        calo_program *program;
+        if (calo_scheduler_compile(scheduler, &c, steps, &program, &fault))
+            fail_msg("%s", fault.text);
+        for (int i = 0; i < program->step_count; i++)
+            sum += (i + 1) * program->steps[i].timestep;
+        if (program->step_count != count || !(fabs(sum - wanted) <= 1e-9 * wanted))
+            fail_msg("%s %s %d: %d timesteps, sum %.12g; diffusers has %d and %.12g", name, spacing, steps,
+                     program->step_count, sum, count, wanted);
+        calo_program_free(&program);
+    }
+    calo_free(text);
+    assert_int_equal(lines, 3000);
 }
 
 static void test_steps(void **unused)
@@ -297,11 +486,13 @@ static void test_names(void **unused)
     assert_null(calo_scheduler_of_class("LMSDiscreteScheduler"));
 }
 
-#define FILE_TEST(name) { "golden " name, test_file, NULL, NULL, (void *)name }
+#define GOLDEN(name) { "golden " name, test_file, NULL, NULL, (void *)name }
+#define FILE_TEST(name) GOLDEN(name), { "reader " name, test_reader, NULL, NULL, (void *)name }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        GOLDEN("dpm_sigma_range"),
         FILE_TEST("ddim"),
         FILE_TEST("ddpm"),
         FILE_TEST("pndm"),
@@ -318,6 +509,9 @@ int main(void)
         FILE_TEST("own_euler_ancestral_discrete"),
         FILE_TEST("own_dpmsolver_multistep"),
         FILE_TEST("own_unipc_multistep"),
+        cmocka_unit_test(test_hostile_files),
+        cmocka_unit_test(test_hostile_wishes),
+        cmocka_unit_test(test_spacings),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_what_does_not_go_together),
         cmocka_unit_test(test_extremes),

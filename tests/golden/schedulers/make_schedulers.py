@@ -8,11 +8,16 @@ decides what the denoiser is told (Euler's timesteps). Every schedule is also ru
 the two part is printed, and a gap above the limit fails, so that the replacement cannot change a rule unseen.
 
 The denoiser is out_i = sin(0.9 u_i + 0.011 t + 0.7 i) with u the scaled input; the latents are two numbers; draw number k
-is z_i = 1.2 cos(1.3 k + 2.1 i + 0.5). One text file per class:
+is z_i = 1.2 cos(1.3 k + 2.1 i + 0.5). One text file per name, and per class for a model's own scheduler:
 
     case NAME CLASS STEPS ETA SPACING PREDICTION JSON      NAME "-": the model's own scheduler, as the SD pipeline has it
     = INITIAL_SCALE CALLS DRAWS                            or "= error" (diffusers refuses) or "= nonfinite" (it makes NaN)
     TIMESTEP SIGMA X0 X1                                   for each call, X after it; SIGMA "-" where there is none
+
+spacing.txt has, for every number of steps up to 250, what there is of each spacing's timesteps t_0 … t_(n−1), where numpy's
+roundings decide between neighbours:
+
+    NAME SPACING STEPS n Σ (i + 1) t_i
 """
 
 import ast
@@ -139,6 +144,8 @@ def run(classes, dtype, name, cls, steps, eta, spacing, prediction, config):
     x = torch.tensor([[0.73, -1.21]], dtype=dtype) * scheduler.init_noise_sigma
     rows = []
     begin = float(scheduler.init_noise_sigma)
+    if scheduler.timesteps.is_floating_point():
+        scheduler.timesteps = scheduler.timesteps.to(torch.float32)
     if TOLD is not None:
         scheduler.timesteps = torch.tensor(TOLD, dtype=torch.int64)
     for i, t in enumerate(scheduler.timesteps):
@@ -288,12 +295,26 @@ def number(v):
     return "-" if v is None else "%.10g" % v
 
 
+def write_spacings(classes):
+    with open(os.path.join(HERE, "spacing.txt"), "w") as f:
+        for name, spacing, steps in itertools.product(("ddim", "euler", "dpmpp_2m", "unipc"), SPACINGS, range(1, 251)):
+            scheduler = classes[NAMES[name][0]].from_config({**SD, "steps_offset": 1, "timestep_spacing": spacing})
+            scheduler.set_timesteps(steps)
+            # numpy's arange sometimes is one too long; its last timestep is -1, which no model knows. calotype stops before.
+            t = [float(v) for v in scheduler.timesteps if v >= 0]
+            f.write("%s %s %d %d %.10g\n" % (name, spacing, steps, len(t), sum((i + 1) * v for i, v in enumerate(t))))
+
+
 def main():
     double, single = load(True), load(False)
+    torch.set_default_dtype(torch.float32)
+    write_spacings(single)
     out, worst, counts, skipped = {}, {}, {}, {}
     for case in all_cases():
         name, cls, steps, eta, spacing, prediction, config = case
         file = (name if name != "-" else "own_" + FILES[cls][len("scheduling_"):])
+        if cls == "DPMSolverMultistepScheduler" and "sigma_min" in config:
+            file = "dpm_sigma_range"  # no parameter of the class, which reads it all the same where the JSON has it
         lines = out.setdefault(file, [])
         check = attempt(single, torch.float32, case)
         # DPM-Solver cuts a cosine schedule's Karras timesteps to integers, and float32 decides which: its word holds.
@@ -310,7 +331,7 @@ def main():
         if (result == "nonfinite") != (check == "nonfinite"):
             skipped[file] = skipped.get(file, 0) + 1
             continue
-        lines.append("case %s %s %d %g %s %s %s" % (name, cls, steps, eta, spacing, prediction, json.dumps(config).replace("-Infinity", "-1e999")))
+        lines.append("case %s %s %d %g %s %s %s" % (name, cls, steps, eta, spacing, prediction, json.dumps(config)))
         counts[file] = counts.get(file, 0) + 1
         if isinstance(result, str):
             assert result == check, (case, result, check)
