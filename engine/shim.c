@@ -139,14 +139,15 @@ calo_status calo_writer_open(const char *path, calo_writer **writer, calo_fault 
         calo_writer_abandon(&made);
         return calo_fail(fault, CALO_EMEMORY, "no host memory to write %s", path);
     }
-    snprintf(made->part, size, "%s.part", path);
     if (calo_is_directory(path)) {
         calo_writer_abandon(&made);
         return calo_fail(fault, CALO_EFILE, "%s is a folder, it cannot be written as a file", path);
     }
+    snprintf(made->part, size, "%s.part", path);
     made->descriptor = open(made->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (made->descriptor < 0) {
         calo_fail(fault, CALO_EFILE, "%s cannot be written: %s", path, strerror(errno));
+        made->part[0] = '\0'; /* whatever has that name is not ours to remove */
         calo_writer_abandon(&made);
         return CALO_EFILE;
     }
@@ -189,10 +190,9 @@ void calo_writer_abandon(calo_writer **writer)
     calo_writer *w = *writer;
     if (!w)
         return;
-    bool created = w->descriptor >= 0;
-    if (created)
+    if (w->descriptor >= 0)
         close(w->descriptor);
-    if (w->part && w->part[0] && (created || calo_is_file(w->part)))
+    if (w->part && w->part[0])
         unlink(w->part);
     calo_free(w->path);
     calo_free(w->part);

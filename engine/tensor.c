@@ -114,8 +114,9 @@ calo_tensor calo_batches(calo_tensor t, int64_t first, int64_t count)
 {
     if (!calo_present(t))
         return t;
-    int64_t rows = t.dims[0] ? calo_tensor_rows(t) / t.dims[0] : 0;
-    calo_tensor part = view(t, first * rows * t.stride);
+    /* A vector's batches are its elements. */
+    const int64_t each = t.rank == 1 ? 1 : t.dims[0] ? calo_tensor_rows(t) / t.dims[0] * t.stride : 0;
+    calo_tensor part = view(t, first * each);
     part.dims[0] = count;
     return part;
 }

@@ -4,7 +4,8 @@
      scores   QUERIES × 32 keys in registers, over d: two vectors of packed keys and QUERIES broadcasts a step
      softmax  new maximum, exponentials, the running sum; what is there already is scaled by e^(old max − new max)
      values   QUERIES × 32 columns in registers, over the block's keys: two vectors of packed values a step
-   Scores never leave the first-level cache: QUERIES × KEYS floats. Keys and values were packed as floats once for all
+   On four Zen 4 cores (415 GFLOP/s probed): 200 GFLOP/s at T = 4096, d = 40, where 40 columns take three vectors of 16 and
+   the exponentials are as long as a third of the products; 300 at d = 512 (the VAE). Scores never leave the first-level cache: QUERIES × KEYS floats. Keys and values were packed as floats once for all
    queries, with zeros up to a vector's width, the only padding there is. */
 #ifndef QUERIES
 #define QUERIES 12

@@ -3,7 +3,9 @@
    linear_tile, for CPUs: a work-item makes ROWS rows × 32 columns in ROWS × 2 float16 registers. Per k it loads one line
    of the panel (two vectors) and broadcasts ROWS numbers of x: 12 × 2 multiply-adds for 14 loads. Nothing is shared, so
    there is no local memory and no barrier. Tiles of the same panel follow each other and find it in L2; the panel is
-   read once from memory. A tile's missing rows repeat the last one and are not stored, so a row's sum does not depend
+   read once from memory. Bound by arithmetic for many rows: 284 GFLOP/s over SD1.5's UNet at 512² on four Zen 4 cores
+   (415 probed), 300 to 340 where K ≥ 640; at K = 320 a tile's epilogue (GELU of the gates above all) weighs against only
+   320 steps. A tile's missing rows repeat the last one and are not stored, so a row's sum does not depend
    on where its tile begins. */
 #ifndef GATED
 #define GATED 0
