@@ -3,6 +3,7 @@
 #include "command.h"
 
 #include "../../engine/png.h"
+#include "../../engine/weights/safetensors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -196,6 +197,68 @@ static void count_equals_single(void **state)
     }
 }
 
+/* Every second tensor of `from` in a file of its own, and a line of the index for each. */
+static void write_shard(const calo_safetensors *from, int which, const char *folder, const char *name, FILE *index)
+{
+    char path[1200];
+    calo_fault fault = { 0 };
+    calo_writer *writer = NULL;
+    calo_tensor_record *records = calloc((size_t)from->count, sizeof *records);
+    int64_t count = 0;
+    assert_non_null(records);
+    for (int64_t i = which; i < from->count; i += 2) {
+        const calo_entry *e = &from->entries[i];
+        records[count] = (calo_tensor_record){ .name = e->name, .type = e->type, .rank = e->rank };
+        memcpy(records[count++].dims, e->dims, sizeof e->dims);
+        fprintf(index, "%s\n\"%s\": \"%s\"", i ? "," : "", e->name, name);
+    }
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(calo_safetensors_begin(path, records, count, &writer, &fault), CALO_OK);
+    for (int64_t i = which; i < from->count; i += 2) {
+        const calo_entry *e = &from->entries[i];
+        char *bytes = malloc((size_t)e->size + 1);
+        assert_int_equal(calo_file_read(e->file, e->begin, bytes, (size_t)e->size, &fault), CALO_OK);
+        assert_int_equal(calo_writer_put(writer, bytes, (size_t)e->size, &fault), CALO_OK);
+        free(bytes);
+    }
+    assert_int_equal(calo_writer_commit(&writer, &fault), CALO_OK);
+    free(records);
+}
+
+/* The same numbers in shards, under the fp16 variant's names, make the same run; a shard outside the folder is refused. */
+static void shards(void **state)
+{
+    (void)state;
+    calo_safetensors unet;
+    calo_fault fault = { 0 };
+    char folder[1100], path[1200];
+    snprintf(folder, sizeof folder, "%s/unet", copy_model("shards"));
+    snprintf(path, sizeof path, "%s/diffusion_pytorch_model.safetensors", folder);
+    assert_int_equal(calo_safetensors_open(path, &unet, &fault), CALO_OK);
+    snprintf(path, sizeof path, "%s/diffusion_pytorch_model.safetensors.index.fp16.json", folder);
+    FILE *index = fopen(path, "w");
+    assert_non_null(index);
+    fputs("{\"weight_map\": {", index);
+    write_shard(&unet, 0, folder, "part-1.safetensors", index);
+    write_shard(&unet, 1, folder, "part-2.safetensors", index);
+    fputs("}}\n", index);
+    fclose(index);
+    calo_safetensors_close(&unet);
+    unlink(in_work("shards/unet/diffusion_pytorch_model.safetensors"));
+
+    const char *models[] = { model_path, in_work("shards") };
+    unsigned long long hashes[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(RUN("txt2img", "--model", models[i], "--prompt", "a boat", "--quiet", "--steps", "2", "--output",
+                             in_work("s.png"), "--dump", in_work("s.safetensors")).status, 0);
+        hashes[i] = file_hash(in_work("s.safetensors"));
+    }
+    assert_true(hashes[0] && hashes[0] == hashes[1]);
+    write_text(path, "{\"weight_map\": {\"conv_in.weight\": \"../vae/diffusion_pytorch_model.safetensors\"}}");
+    expect_refusal(RUN("txt2img", "--quiet", "--model", in_work("shards"), "--prompt", "x", "--output", in_work("bad.png")),
+                   3, "conv_in.weight");
+}
+
 static void parameters_chunk(void **state)
 {
     (void)state;
@@ -293,7 +356,8 @@ int main(int count, char **words)
         cmocka_unit_test(wrong_use),         cmocka_unit_test(missing_files),
         cmocka_unit_test(spoilt_configuration), cmocka_unit_test(truncated_weights),
         cmocka_unit_test(interrupted),       cmocka_unit_test(repeats),
-        cmocka_unit_test(count_equals_single), cmocka_unit_test(parameters_chunk),
+        cmocka_unit_test(count_equals_single), cmocka_unit_test(shards),
+        cmocka_unit_test(parameters_chunk),
         cmocka_unit_test(other_commands),    cmocka_unit_test(meaning),
     };
     if (count != 4)
