@@ -1,0 +1,53 @@
+/* Finds the CUDA driver, NVRTC, and their functions. */
+#include "cuda_api.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+static void *open_first(const char *const *names, int count)
+{
+    void *library = NULL;
+    for (int i = 0; !library && i < count; i++)
+        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    return library;
+}
+
+/* The loader's tables are rows of functions: each is looked up by its field's name. */
+#define CALO_FIND(name, parameters)                                                                                    \
+    *(void **)&api->name = dlsym(api->library, #name);                                                                 \
+    if (!api->name)                                                                                                    \
+        return calo_fail(fault, CALO_EDEVICE, LACKS #name);
+
+calo_status calo_cuda_load(calo_cuda_api *api, calo_fault *fault)
+{
+#define LACKS "the CUDA driver of this machine is too old: it lacks "
+    static const char *const names[] = { "libcuda.so.1", "libcuda.so" };
+    memset(api, 0, sizeof *api);
+    api->library = open_first(names, 2);
+    if (!api->library)
+        return calo_fail(fault, CALO_EDEVICE,
+                         "no CUDA on this machine (libcuda.so.1 was not found); it comes with NVIDIA's driver");
+    CALO_CUDA_FUNCTIONS(CALO_FIND)
+#undef LACKS
+    return CALO_OK;
+}
+
+calo_status calo_nvrtc_load(calo_nvrtc_api *api, calo_fault *fault)
+{
+#define LACKS "the NVRTC library of this machine is too old: it lacks "
+    static const char *const names[] = { "libnvrtc.so.13",
+                                         "libnvrtc.so.12",
+                                         "libnvrtc.so",
+                                         "/usr/local/cuda/lib64/libnvrtc.so",
+                                         "/usr/local/cuda/lib64/libnvrtc.so.13",
+                                         "/usr/local/cuda/lib64/libnvrtc.so.12" };
+    memset(api, 0, sizeof *api);
+    api->library = open_first(names, sizeof names / sizeof *names);
+    if (!api->library)
+        return calo_fail(fault, CALO_EDEVICE,
+                         "CUDA's run-time compiler was not found (libnvrtc.so.13 or .12); it comes with the CUDA "
+                         "toolkit, or by: pip install nvidia-cuda-nvrtc, with its folder in LD_LIBRARY_PATH");
+    CALO_NVRTC_FUNCTIONS(CALO_FIND)
+#undef LACKS
+    return CALO_OK;
+}
