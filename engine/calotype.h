@@ -59,8 +59,8 @@ typedef enum calo_log_level { CALO_LOG_ERROR, CALO_LOG_WARNING, CALO_LOG_INFO, C
 
 typedef struct calo_open_options {
     size_t size;        /* sizeof(calo_open_options), set by the initialiser */
-    const char *device; /* "auto" (also NULL), "opencl", "opencl:1", …; "none" opens no device: such a context can
-                           list, inspect and plan */
+    const char *device; /* "auto" (also NULL), "cuda", "cuda:1", "opencl", "opencl:1", …; "none" opens no device: such
+                           a context can list, inspect and plan */
     void (*on_log)(void *user, calo_log_level level, const char *sentence); /* NULL: silence */
     void *user;
 } calo_open_options;
@@ -82,14 +82,15 @@ CALO_API const char *calo_error(const calo_context *context);
 
 /* What a machine offers. */
 typedef struct calo_device_record {
-    char id[32]; /* what `device` takes: "opencl:0" */
+    char id[32]; /* what `device` takes: "opencl:0", "cuda:1" */
     char name[128], driver[128];
     int is_cpu, compute_units, max_work_group;
     uint64_t memory, max_allocation, local_memory; /* bytes */
     double peak_flops, peak_bandwidth;             /* f32 FLOP/s, bytes/s; 0: not measured */
 } calo_device_record;
 
-/* Fills up to `capacity` records; *count is how many devices there are. CALO_EDEVICE says why there is none. */
+/* Fills up to `capacity` records; *count is how many devices there are. CALO_EDEVICE says why there is none; a backend
+ * that has none while another has is told to on_log (CALO_LOG_INFO). */
 CALO_API calo_status calo_devices(calo_context *context, calo_device_record *list, int capacity, int *count);
 
 /* The context's own device, its peaks as last measured. */

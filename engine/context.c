@@ -41,8 +41,9 @@ calo_status calo_open(calo_context **context, const calo_open_options *options)
     if (device && strcmp(device, "none") == 0)
         return CALO_OK;
     calo_status status = calo_device_open(device, &made->device, &made->fault);
+    char id[16];
     if (status == CALO_OK)
-        calo_log(made, CALO_LOG_INFO, "device opencl:%d, %s, %d compute units", made->device->info.index,
+        calo_log(made, CALO_LOG_INFO, "device %s, %s, %d compute units", calo_device_id(&made->device->info, id),
                  made->device->info.name, made->device->info.compute_units);
     return status;
 }
@@ -65,7 +66,7 @@ const char *calo_error(const calo_context *context)
 static void fill_record(const calo_device_info *info, calo_device_record *record)
 {
     memset(record, 0, sizeof *record);
-    snprintf(record->id, sizeof record->id, "opencl:%d", info->index);
+    calo_device_id(info, record->id);
     snprintf(record->name, sizeof record->name, "%s", info->name);
     snprintf(record->driver, sizeof record->driver, "%s", info->driver);
     record->is_cpu = info->class == CALO_CPU_CLASS;
@@ -81,8 +82,13 @@ static void fill_record(const calo_device_info *info, calo_device_record *record
 calo_status calo_devices(calo_context *context, calo_device_record *list, int capacity, int *count)
 {
     calo_device_info found[64];
+    char absent[2 * CALO_FAULT_TEXT];
     calo_fault_clear(&context->fault);
-    calo_status status = calo_device_list(found, 64, count, &context->fault);
+    calo_status status = calo_device_list(found, 64, count, absent, sizeof absent, &context->fault);
+    for (char *line = absent, *end; status == CALO_OK && (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        calo_log(context, CALO_LOG_INFO, "%s", line);
+    }
     for (int i = 0; status == CALO_OK && i < *count && i < capacity && i < 64; i++)
         fill_record(&found[i], &list[i]);
     return status;

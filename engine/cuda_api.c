@@ -32,21 +32,18 @@ calo_status calo_cuda_load(calo_cuda_api *api, calo_fault *fault)
     return CALO_OK;
 }
 
-calo_status calo_nvrtc_load(calo_nvrtc_api *api, calo_fault *fault)
+calo_status calo_nvrtc_load(calo_nvrtc_api *api, int newest, calo_fault *fault)
 {
 #define LACKS "the NVRTC library of this machine is too old: it lacks "
-    static const char *const names[] = { "libnvrtc.so.13",
-                                         "libnvrtc.so.12",
-                                         "libnvrtc.so",
-                                         "/usr/local/cuda/lib64/libnvrtc.so",
-                                         "/usr/local/cuda/lib64/libnvrtc.so.13",
+    static const char *const names[] = { "libnvrtc.so.13", "/usr/local/cuda/lib64/libnvrtc.so.13", "libnvrtc.so.12",
                                          "/usr/local/cuda/lib64/libnvrtc.so.12" };
     memset(api, 0, sizeof *api);
-    api->library = open_first(names, sizeof names / sizeof *names);
+    api->library = newest >= 13 ? open_first(names, 4) : open_first(names + 2, 2);
     if (!api->library)
         return calo_fail(fault, CALO_EDEVICE,
-                         "CUDA's run-time compiler was not found (libnvrtc.so.13 or .12); it comes with the CUDA "
-                         "toolkit, or by: pip install nvidia-cuda-nvrtc, with its folder in LD_LIBRARY_PATH");
+                         "CUDA's run-time compiler was not found (libnvrtc.so.%s12); it comes with the CUDA toolkit, or "
+                         "with: pip install nvidia-cuda-nvrtc%s, and its folder in LD_LIBRARY_PATH",
+                         newest >= 13 ? "13 or ." : "", newest >= 13 ? "" : "-cu12");
     CALO_NVRTC_FUNCTIONS(CALO_FIND)
 #undef LACKS
     return CALO_OK;

@@ -135,8 +135,9 @@ typedef struct calo_nvrtc_api {
 } calo_nvrtc_api;
 #undef CALO_FIELD
 
-/* Each: CALO_EDEVICE with a sentence that says what is missing and where it comes from. */
+/* Each: CALO_EDEVICE with a sentence that says what is missing and where it comes from. NVRTC's kernels load only where
+ * the driver is of its major version or newer: `newest` is the driver's. */
 calo_status calo_cuda_load(calo_cuda_api *api, calo_fault *fault);
-calo_status calo_nvrtc_load(calo_nvrtc_api *api, calo_fault *fault);
+calo_status calo_nvrtc_load(calo_nvrtc_api *api, int newest, calo_fault *fault);
 
 #endif

@@ -1,5 +1,4 @@
-/* A device: memory, compiled kernels and one ordered stream of work. OpenCL implements it; the interface is what a
-   CUDA driver-API backend also gives (buffers by address, modules from source text, launches on a stream).
+/* A device: memory, compiled kernels and one ordered stream of work, on OpenCL or CUDA.
 
    All work on a device is ordered: a kernel sees what earlier launches and writes did. `read` and `finish` wait. */
 #ifndef CALO_DEVICE_H
@@ -15,6 +14,7 @@ typedef struct calo_device_info {
     calo_backend backend;
     calo_device_class class;
     int index;                 /* of its backend: "opencl:1" */
+    int capability;            /* CUDA: 10 major + minor, 90 for sm_90; else 0 */
     char name[128], driver[128];
     int compute_units;
     uint64_t memory;           /* bytes in all */
@@ -74,12 +74,25 @@ struct calo_device {
     uint64_t allocated, peak_allocated; /* bytes, kept by the backend */
 };
 
-/* "auto", NULL, "opencl", "opencl:1". CALO_EDEVICE with the reason when there is none. Close with device->api->close. */
+/* A device by its name: "auto" (also NULL), "cuda", "cuda:1", "opencl", "opencl:1". Auto is the first CUDA device that
+ * opens, then an OpenCL GPU, then any OpenCL device. CALO_EDEVICE with the reason when there is none, CALO_EUSAGE for
+ * another name. Close with device->api->close. */
 calo_status calo_device_open(const char *name, calo_device **device, calo_fault *fault);
 
-/* What there is, without opening it for work. `list` holds up to `capacity` entries, *count is how many there are.
- * CALO_EDEVICE when no OpenCL loader is installed; the sentence says what to install. */
-calo_status calo_device_list(calo_device_info *list, int capacity, int *count, calo_fault *fault);
+/* What there is, without opening it for work: CUDA's devices, then OpenCL's. `list` holds up to `capacity` entries,
+ * *count is how many there are. `absent`, if not NULL, takes a line for each backend that has none, with the reason.
+ * CALO_EDEVICE when there is no device at all; the sentence says what to install. */
+calo_status calo_device_list(calo_device_info *list, int capacity, int *count, char *absent, size_t size,
+                             calo_fault *fault);
+
+/* "opencl:0", "cuda:1"; `text` holds at least 16 bytes. Returns text. */
+char *calo_device_id(const calo_device_info *info, char *text);
+
+/* The backends' own: device `index`, −1 for the one that auto would take; what there is. */
+calo_status calo_opencl_open(int index, calo_device **device, calo_fault *fault);
+calo_status calo_opencl_list(calo_device_info *list, int capacity, int *count, calo_fault *fault);
+calo_status calo_cuda_open(int index, calo_device **device, calo_fault *fault);
+calo_status calo_cuda_list(calo_device_info *list, int capacity, int *count, calo_fault *fault);
 
 /* A device that only plans: no memory, nothing can be launched. `info` describes a CPU of this machine's core count. */
 void calo_device_nominal(calo_device_info *info);

@@ -5,9 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_DEVICES 32
 
@@ -99,7 +97,7 @@ static int find_devices(const calo_opencl_api *cl, cl_device_id *ids)
     return count;
 }
 
-calo_status calo_device_list(calo_device_info *list, int capacity, int *count, calo_fault *fault)
+calo_status calo_opencl_list(calo_device_info *list, int capacity, int *count, calo_fault *fault)
 {
     calo_opencl_api cl;
     *count = 0;
@@ -113,24 +111,6 @@ calo_status calo_device_list(calo_device_info *list, int capacity, int *count, c
     for (int i = 0; i < *count && i < capacity; i++)
         describe(&cl, ids[i], i, &list[i]);
     return CALO_OK;
-}
-
-void calo_device_nominal(calo_device_info *info)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    memset(info, 0, sizeof *info);
-    info->backend = CALO_OPENCL;
-    info->class = CALO_CPU_CLASS;
-    info->compute_units = cores > 0 ? (int)cores : 1;
-    info->memory = UINT64_C(1) << 40;
-    info->max_allocation = UINT64_C(2) << 30;
-    info->local_memory = 32768;
-    info->max_work_group = 4096;
-    info->base_alignment = 128;
-    snprintf(info->name, sizeof info->name, "nominal CPU, %d cores", info->compute_units);
-    /* 2.6 GHz × 32 f32 multiply-adds' halves a cycle, and two channels of DDR4 for four cores: a plain server core. */
-    info->peak_flops = 100e9 * info->compute_units;
-    info->peak_bandwidth = 8e9 * info->compute_units;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
@@ -292,7 +272,9 @@ static program *find_program(opencl_device *d, const calo_kernel_key *key, calo_
         opencl_fail(fault, code, "clCreateProgramWithSource");
         goto failed;
     }
-    code = d->cl.clBuildProgram(made->program, 1, &d->id, key->options, NULL, NULL);
+    char options[640];
+    snprintf(options, sizeof options, "-cl-std=CL1.2%s", key->options);
+    code = d->cl.clBuildProgram(made->program, 1, &d->id, options, NULL, NULL);
     if (code) {
         build_error(d, made->program, key, fault);
         d->cl.clReleaseProgram(made->program);
@@ -402,30 +384,19 @@ static const calo_device_api opencl_functions = {
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-/* "auto" prefers a GPU; "opencl" is device 0; "opencl:3" is device 3. −1 for a name that is none of these. */
-static int choose(const calo_opencl_api *cl, const char *name, const cl_device_id *ids, int count)
+/* The first GPU, else the first device. */
+static int preferred(const calo_opencl_api *cl, const cl_device_id *ids, int count)
 {
-    if (!name || strcmp(name, "auto") == 0) {
-        for (int i = 0; i < count; i++) {
-            cl_device_type type = 0;
-            cl->clGetDeviceInfo(ids[i], CL_DEVICE_TYPE, sizeof type, &type, NULL);
-            if (type & CL_DEVICE_TYPE_GPU)
-                return i;
-        }
-        return 0;
+    for (int i = 0; i < count; i++) {
+        cl_device_type type = 0;
+        cl->clGetDeviceInfo(ids[i], CL_DEVICE_TYPE, sizeof type, &type, NULL);
+        if (type & CL_DEVICE_TYPE_GPU)
+            return i;
     }
-    if (strcmp(name, "opencl") == 0)
-        return 0;
-    if (strncmp(name, "opencl:", 7) == 0 && name[7] >= '0' && name[7] <= '9') {
-        char *end;
-        long index = strtol(name + 7, &end, 10);
-        if (*end == '\0' && index < 1000000)
-            return (int)index;
-    }
-    return -1;
+    return 0;
 }
 
-calo_status calo_device_open(const char *name, calo_device **device, calo_fault *fault)
+calo_status calo_opencl_open(int index, calo_device **device, calo_fault *fault)
 {
     *device = NULL;
     opencl_device *d = calo_alloc(1, sizeof *d);
@@ -438,11 +409,7 @@ calo_status calo_device_open(const char *name, calo_device **device, calo_fault 
         goto failed;
     cl_device_id ids[MAX_DEVICES];
     int count = find_devices(&d->cl, ids);
-    int chosen = choose(&d->cl, name, ids, count);
-    if (chosen < 0) {
-        status = calo_fail(fault, CALO_EUSAGE, "device '%s' is not known: use auto, opencl or opencl:N", name);
-        goto failed;
-    }
+    int chosen = index < 0 ? preferred(&d->cl, ids, count) : index;
     if (chosen >= count) {
         status = calo_fail(fault, CALO_EDEVICE, "there is no device opencl:%d: OpenCL offers %d device%s here", chosen,
                            count, count == 1 ? "" : "s");

@@ -1,6 +1,7 @@
 /* Memory, files and threads, on POSIX. */
 #include "shim.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -207,6 +208,57 @@ calo_status calo_make_directory(const char *path, calo_fault *fault)
     if (mkdir(path, 0777) != 0 && !(errno == EEXIST && calo_is_directory(path)))
         return calo_fail(fault, CALO_EFILE, "the folder %s cannot be made: %s", path, strerror(errno));
     return CALO_OK;
+}
+
+calo_status calo_make_path(const char *path, calo_fault *fault)
+{
+    char *above = calo_copy_string(path);
+    calo_status status = above ? CALO_OK : calo_fail(fault, CALO_EMEMORY, "no host memory to make the folder %s", path);
+    for (char *at = above; !status && at && (at = strchr(at + 1, '/'));) {
+        *at = '\0';
+        status = calo_make_directory(above, fault);
+        *at = '/';
+    }
+    calo_free(above);
+    return status ? status : calo_make_directory(path, fault);
+}
+
+void calo_touch(const char *path)
+{
+    utimensat(AT_FDCWD, path, NULL, 0);
+}
+
+/* The folder's regular files: how many bytes in all, and which was touched longest ago. */
+static uint64_t survey(int folder, DIR *list, char *oldest, size_t size)
+{
+    struct timespec least = { 0 };
+    uint64_t total = 0;
+    oldest[0] = '\0';
+    rewinddir(list);
+    for (struct dirent *entry; (entry = readdir(list));) {
+        struct stat about;
+        if (fstatat(folder, entry->d_name, &about, AT_SYMLINK_NOFOLLOW) || !S_ISREG(about.st_mode))
+            continue;
+        total += (uint64_t)about.st_size;
+        const struct timespec at = about.st_mtim;
+        if (!oldest[0] || at.tv_sec < least.tv_sec || (at.tv_sec == least.tv_sec && at.tv_nsec < least.tv_nsec)) {
+            least = at;
+            snprintf(oldest, size, "%s", entry->d_name);
+        }
+    }
+    return total;
+}
+
+void calo_trim_folder(const char *path, uint64_t limit)
+{
+    char oldest[256];
+    DIR *list = opendir(path);
+    if (!list)
+        return;
+    while (survey(dirfd(list), list, oldest, sizeof oldest) > limit && oldest[0])
+        if (unlinkat(dirfd(list), oldest, 0))
+            break;
+    closedir(list);
 }
 
 bool calo_is_directory(const char *path)

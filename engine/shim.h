@@ -41,6 +41,10 @@ calo_status calo_writer_commit(calo_writer **writer, calo_fault *fault);
 void calo_writer_abandon(calo_writer **writer);
 
 calo_status calo_make_directory(const char *path, calo_fault *fault); /* an existing one will do */
+calo_status calo_make_path(const char *path, calo_fault *fault);      /* with the folders above it */
+/* Removes the files of a folder that were touched longest ago until the others hold at most `limit` bytes. */
+void calo_trim_folder(const char *path, uint64_t limit);
+void calo_touch(const char *path); /* this file was used now */
 bool calo_is_directory(const char *path);
 bool calo_is_file(const char *path);
 

@@ -14,6 +14,12 @@ static inline void calo_groups(calo_launch *launch, int64_t items, int group)
     launch->local[1] = launch->local[2] = 1;
 }
 
+/* What kernels of one number a work-item have in a group. */
+static inline int calo_group_size(const calo_variant *variant)
+{
+    return variant->backend == CALO_CUDA ? 256 : 64;
+}
+
 /* Every work-item is a group of its own: kernels that need no neighbours, on CPUs. */
 static inline void calo_alone(calo_launch *launch)
 {

@@ -116,7 +116,7 @@ const calo_variant *calo_choose(const calo_run *run, const calo_call *call)
         const calo_variant *variant = &call->op->variants[i];
         if (variant->backend != run->info.backend || !variant->supports(call, &run->info))
             continue;
-        if (variant->prefer & class)
+        if (variant->prefer & class && (!variant->suits || variant->suits(call, &run->info)))
             return variant;
         if (!any)
             any = variant;
@@ -232,7 +232,6 @@ static void append_option(calo_launch *launch, const char *name, int value)
 calo_launch calo_launch_begin(const calo_variant *variant, const calo_call *call, calo_tensor act, calo_tensor weight)
 {
     calo_launch launch = { .source = variant->source, .entry = variant->entry, .global = { 1, 1, 1 } };
-    snprintf(launch.options, sizeof launch.options, "-cl-std=CL1.2");
     calo_define(&launch, "ACT", calo_type_macro(calo_present(act) ? act.type : CALO_F32));
     calo_define(&launch, "WEIGHT", calo_type_macro(calo_present(weight) ? weight.type : CALO_F32));
     for (int i = 0; i < CALO_MAX_TUNABLES && variant->tunables[i].name; i++)

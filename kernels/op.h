@@ -93,8 +93,9 @@ typedef struct calo_tunable {
     int values[6];    /* the first is the default; ends with 0 or at 6 */
 } calo_tunable;
 
-/* The door takes the first row that prefers the device's class and supports the call, else the first that supports it.
-   So `supports` says only where a kernel is correct, and tests run every variant on every device. */
+/* Of the device's backend, the door takes the first row that prefers the device's class, supports the call and suits it,
+   else the first that supports it. So `supports` says only where a kernel is correct, and tests run every variant on
+   every device of its backend. */
 enum { CALO_PREFER_CPU = 1, CALO_PREFER_GPU = 2 };
 
 struct calo_variant {
@@ -105,6 +106,7 @@ struct calo_variant {
     const char *entry;
     calo_tunable tunables[CALO_MAX_TUNABLES];
     bool (*supports)(const calo_call *call, const calo_device_info *info);
+    bool (*suits)(const calo_call *call, const calo_device_info *info); /* where it is thought fastest; NULL: always */
     /* Launches one or more kernels with calo_dispatch. Shared by rows that differ in entry and tunables only. */
     void (*launch)(calo_run *run, const calo_call *call, const calo_variant *variant);
 };
@@ -134,7 +136,7 @@ extern const int calo_op_count;
 
 typedef struct calo_launch {
     const char *source, *entry; /* default: the variant's */
-    char options[512];
+    char options[512]; /* " -DNAME=value" for each macro */
     calo_argument arguments[CALO_MAX_ARGUMENTS + 1]; /* the last one takes what overflows, and is never passed */
     int argument_count;
     size_t global[3], local[3]; /* in work-items; local all 0: the device chooses */

@@ -6,6 +6,8 @@
      b[0] rows 2t 2t+1 of column g  b[1] rows 2t+8 2t+9
      d[0] d[1] row g, columns 2t 2t+1                d[2] d[3] row g+8 */
 
+#ifndef CALO_EMULATED
+
 INLINE float from_f16(ushort bits)
 {
     float value;
@@ -138,8 +140,15 @@ INLINE void copy_wait(int pending)
         asm volatile("cp.async.wait_group 3;" ::: "memory");
 }
 
-/* The value of lane (own ^ mask), for a whole warp. */
+/* The value of lane `from`, and of lane (own ^ mask), for a whole warp. */
+INLINE float shuffle_from(float value, int from)
+{
+    return __shfl_sync(0xffffffffu, value, from);
+}
+
 INLINE float shuffle_xor(float value, int mask)
 {
     return __shfl_xor_sync(0xffffffffu, value, mask);
 }
+
+#endif

@@ -46,6 +46,14 @@ static void measure(calo_device_record *d)
     calo_close(&context);
 }
 
+/* Why a backend has no device. */
+static void print_absent(void *user, calo_log_level level, const char *sentence)
+{
+    (void)level;
+    if (!((const options *)user)->json)
+        printf("-          %s\n", sentence);
+}
+
 int command_devices(int count, char **words)
 {
     options o;
@@ -60,6 +68,8 @@ int command_devices(int count, char **words)
         return 0;
     }
     none.device = "none";
+    none.on_log = print_absent;
+    none.user = &o;
     calo_status status = calo_open(&s.context, &none);
     if (!status)
         status = calo_devices(s.context, list, LIMIT, &found);

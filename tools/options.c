@@ -37,7 +37,7 @@ static const struct option {
     { "--prediction", "NAME", TEXT, OPTIONS_FLOW, FIELD(prediction), "epsilon, v or sample (the model's)" },
     { "--variant", "NAME", TEXT, OPTIONS_FLOW, FIELD(variant), "what the model is, when it cannot be told" },
     { "--dump", "FILE", TEXT, OPTIONS_FLOW, FIELD(dump), "a .safetensors file with what each stage produced" },
-    { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, opencl or opencl:N (auto)" },
+    { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, cuda, cuda:N, opencl or opencl:N (auto)" },
     { "--dtype", "TYPE", DTYPE, OPTIONS_COMMON | OPTIONS_DTYPE, FIELD(dtype), "auto, f32, f16 or bf16 (auto)" },
     { "--threads", "N", INTEGER, OPTIONS_COMMON, FIELD(threads), "processor threads of a PoCL device (all)" },
     { "--quiet", NULL, FLAG, OPTIONS_COMMON, FIELD(quiet), "no progress" },

@@ -25,7 +25,7 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-/* Each work-item takes CHUNK elements; those that take many are alone in their group, others are 64. */
+/* Each work-item takes CHUNK elements; those that take many are alone in their group. */
 static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     const int64_t count = calo_tensor_count(call->out), chunk = call->tuning[0];
@@ -34,7 +34,7 @@ static void launch(calo_run *run, const calo_call *call, const calo_variant *var
     calo_arg_tensor(&launch, call->in[0]);
     calo_arg_tensor(&launch, call->out);
     calo_arg_long(&launch, count);
-    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : 64);
+    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : calo_group_size(variant));
     calo_dispatch(run, &launch);
 }
 
@@ -51,6 +51,14 @@ static const calo_variant variants[] = {
       .backend = CALO_OPENCL,
       .prefer = CALO_PREFER_GPU,
       .source = "activation/activation.cl",
+      .entry = "activation_element",
+      .tunables = { { "CHUNK", { 1 } } },
+      .supports = any,
+      .launch = launch },
+    { .name = "element",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "activation/activation.cu",
       .entry = "activation_element",
       .tunables = { { "CHUNK", { 1 } } },
       .supports = any,

@@ -153,6 +153,67 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
+/* ---- CUDA -------------------------------------------------------------------------------------------------------- */
+
+enum { MMA_DIM = 160, MMA_QUERIES = 64, WIDE_QUERIES = 32, WIDE_KEYS = 16, WARPS = 8 };
+
+static bool is_aligned(calo_tensor t)
+{
+    return t.stride % 8 == 0 && t.offset % 16 == 0;
+}
+
+static bool fits_wide(const calo_call *call, const calo_device_info *info)
+{
+    (void)info;
+    return call->in[0].type != CALO_F32 && head_dim(call) % 8 == 0 && is_aligned(call->in[0]) &&
+           is_aligned(call->in[1]) && is_aligned(call->in[2]);
+}
+
+static bool fits_mma(const calo_call *call, const calo_device_info *info)
+{
+    return fits_wide(call, info) && head_dim(call) <= MMA_DIM;
+}
+
+/* Keys that fit 48 KiB twice with their values: 64 up to 88 channels, 32 up to 160. */
+static int mma_keys(int64_t d)
+{
+    return d <= 88 ? 64 : 32;
+}
+
+/* Blocks of `queries` queries for each batch and head. */
+static void launch_cuda(calo_run *run, const calo_call *call, const calo_variant *variant, const char *macro, int value,
+                        int queries, int threads)
+{
+    const calo_attention_args *args = call->args;
+    calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
+    define_shape(&launch, call);
+    calo_define(&launch, macro, value);
+    for (int i = 0; i < 3; i++)
+        calo_arg_tensor(&launch, call->in[i]);
+    calo_arg_tensor(&launch, call->out);
+    arg_common(&launch, call);
+    calo_arg_int(&launch, call->in[1].stride);
+    calo_arg_int(&launch, call->in[2].stride);
+    calo_groups(&launch, calo_ceil_div(call->in[0].dims[1], queries) * threads, threads);
+    launch.global[1] = (size_t)(call->in[0].dims[0] * args->heads);
+    calo_dispatch(run, &launch);
+}
+
+static void launch_mma(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    launch_cuda(run, call, variant, "KEYS", mma_keys(head_dim(call)), MMA_QUERIES, 128);
+}
+
+static void launch_wide(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    launch_cuda(run, call, variant, "WIDE_KEYS", WIDE_KEYS, WIDE_QUERIES, 256);
+}
+
+static void launch_warp(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    launch_cuda(run, call, variant, "WARPS", WARPS, WARPS, 32 * WARPS);
+}
+
 static const calo_variant variants[] = {
     { .name = "block", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "attention/attention.cl",
       .entry = "attention_block", .tunables = { { "QUERIES", { 12, 8, 4 } }, { "KEYS", { 128, 256, 64 } } },
@@ -161,6 +222,12 @@ static const calo_variant variants[] = {
       .entry = "attention_local", .supports = fits_local, .launch = launch_local },
     { .name = "query", .backend = CALO_OPENCL, .source = "attention/attention.cl",
       .entry = "attention_query", .supports = any, .launch = launch_query },
+    { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
+      .entry = "attention_mma", .supports = fits_mma, .launch = launch_mma },
+    { .name = "wide", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
+      .entry = "attention_wide", .supports = fits_wide, .launch = launch_wide },
+    { .name = "warp", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
+      .entry = "attention_warp", .supports = any, .launch = launch_warp },
 };
 
 const calo_op calo_op_attention = {

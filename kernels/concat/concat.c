@@ -64,6 +64,14 @@ static void launch_numbers(calo_run *run, const calo_call *call, const calo_vari
     calo_dispatch(run, &launch);
 }
 
+/* Rows may be more than a grid's second axis holds. */
+static void launch_flat(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant);
+    calo_groups(&launch, calo_tensor_count(call->out), calo_group_size(variant));
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
     { .name = "rows",
       .backend = CALO_OPENCL,
@@ -80,6 +88,13 @@ static const calo_variant variants[] = {
       .entry = "concat_number",
       .supports = any,
       .launch = launch_numbers },
+    { .name = "number",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "concat/concat.cu",
+      .entry = "concat_number",
+      .supports = any,
+      .launch = launch_flat },
 };
 
 const calo_op calo_op_concat = {

@@ -46,7 +46,8 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
-static calo_launch begin(const calo_call *call, const calo_variant *variant, calo_tensor zeros)
+/* Everything up to the epilogue's arguments; `zeros` is an argument of OpenCL's kernels only. */
+static calo_launch begin_product(const calo_call *call, const calo_variant *variant, calo_tensor zeros)
 {
     const calo_conv2d_args *a = call->args;
     const calo_tensor x = call->in[CALO_SLOT_X], w = call->in[CALO_SLOT_WEIGHT], y = call->out;
@@ -57,7 +58,8 @@ static calo_launch begin(const calo_call *call, const calo_variant *variant, cal
     calo_define(&launch, "UPSAMPLE", a->upsample);
     calo_arg_tensor(&launch, x);
     calo_arg_tensor(&launch, w);
-    calo_arg_tensor(&launch, zeros);
+    if (variant->backend == CALO_OPENCL)
+        calo_arg_tensor(&launch, zeros);
     calo_arg_int(&launch, x.dims[1]);
     calo_arg_int(&launch, x.dims[2]);
     calo_arg_int(&launch, x.dims[3]);
@@ -67,7 +69,13 @@ static calo_launch begin(const calo_call *call, const calo_variant *variant, cal
     calo_arg_int(&launch, a->pad_top);
     calo_arg_int(&launch, a->pad_left);
     calo_arg_int(&launch, calo_tensor_rows(y));
-    calo_arg_epilogue(&launch, call, a->activation);
+    return launch;
+}
+
+static calo_launch begin(const calo_call *call, const calo_variant *variant, calo_tensor zeros)
+{
+    calo_launch launch = begin_product(call, variant, zeros);
+    calo_arg_epilogue(&launch, call, ((const calo_conv2d_args *)call->args)->activation);
     return launch;
 }
 
@@ -107,6 +115,43 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
+static int64_t panels(const calo_call *call)
+{
+    return calo_ceil_div(call->out.dims[3], CALO_PANEL);
+}
+
+static bool fits_mma(const calo_call *call, const calo_device_info *info)
+{
+    (void)info;
+    return calo_fits_mma(call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT], call->in[CALO_SLOT_X].dims[3]);
+}
+
+/* A wave of 128 × 128 tiles on half of the device's multiprocessors. */
+static bool is_large(const calo_call *call, const calo_device_info *info)
+{
+    return calo_ceil_div(calo_tensor_rows(call->out), 128) * calo_ceil_div(panels(call), 4) * 2 >= info->compute_units;
+}
+
+static void launch_mma(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor w = call->in[CALO_SLOT_WEIGHT];
+    const int64_t inputs = w.dims[1] * w.dims[2] * w.dims[3];
+    calo_launch_tiles(run, call, variant, begin_product(call, variant, (calo_tensor){ 0 }),
+                      calo_tile(call, panels(call), inputs), panels(call), "conv2d_sum",
+                      ((const calo_conv2d_args *)call->args)->activation, false);
+}
+
+/* Tiles of 16 PER × 16 PER. */
+static void launch_floats(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const int64_t tile = 16 * call->tuning[0];
+    calo_launch launch = begin(call, variant, (calo_tensor){ 0 });
+    calo_arg_int(&launch, panels(call));
+    calo_groups(&launch, 256 * calo_ceil_div(panels(call) * CALO_PANEL, tile), 256);
+    launch.global[1] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), tile);
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
     { .name = "tile", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "conv2d/conv2d.cl",
       .entry = "conv2d_tile", .tunables = { { "PIXELS", { 8, 12, 4 } } }, .supports = any, .launch = launch_tile },
@@ -114,6 +159,14 @@ static const calo_variant variants[] = {
       .entry = "conv2d_local", .supports = any, .launch = launch_local },
     { .name = "pixel", .backend = CALO_OPENCL, .source = "conv2d/conv2d.cl", .entry = "conv2d_tile",
       .tunables = { { "PIXELS", { 1 } } }, .supports = any, .launch = launch_tile },
+    { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
+      .entry = "conv2d_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,
+      .suits = is_large, .launch = launch_mma },
+    { .name = "mma_small", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
+      .entry = "conv2d_mma", .tunables = { { "TILE_M", { 64 } }, { "TILE_PANELS", { 2, 4 } } }, .supports = fits_mma,
+      .launch = launch_mma },
+    { .name = "floats", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
+      .entry = "conv2d_tile", .tunables = { { "PER", { 4, 8 } } }, .supports = any, .launch = launch_floats },
 };
 
 const calo_op calo_op_conv2d = {

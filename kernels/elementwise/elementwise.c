@@ -56,7 +56,7 @@ static void launch_combine(calo_run *run, const calo_call *call, const calo_vari
     calo_arg_float(&launch, args->constant);
     calo_arg_float(&launch, args->clamp);
     calo_arg_long(&launch, count);
-    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : 64);
+    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : calo_group_size(variant));
     calo_dispatch(run, &launch);
 }
 
@@ -73,6 +73,14 @@ static const calo_variant combine_variants[] = {
       .backend = CALO_OPENCL,
       .prefer = CALO_PREFER_GPU,
       .source = "elementwise/elementwise.cl",
+      .entry = "combine_element",
+      .tunables = { { "CHUNK", { 1 } } },
+      .supports = any,
+      .launch = launch_combine },
+    { .name = "element",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "elementwise/elementwise.cu",
       .entry = "combine_element",
       .tunables = { { "CHUNK", { 1 } } },
       .supports = any,
@@ -179,7 +187,7 @@ static void launch_blend(calo_run *run, const calo_call *call, const calo_varian
     calo_arg_int(&launch, calo_tensor_columns(call->out));
     calo_arg_long(&launch, calo_tensor_rows(call->in[2]));
     calo_arg_long(&launch, count);
-    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : 64);
+    calo_groups(&launch, calo_ceil_div(count, chunk), chunk > 1 ? 1 : calo_group_size(variant));
     calo_dispatch(run, &launch);
 }
 
@@ -196,6 +204,14 @@ static const calo_variant blend_variants[] = {
       .backend = CALO_OPENCL,
       .prefer = CALO_PREFER_GPU,
       .source = "elementwise/elementwise.cl",
+      .entry = "blend_element",
+      .tunables = { { "CHUNK", { 1 } } },
+      .supports = any,
+      .launch = launch_blend },
+    { .name = "element",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "elementwise/elementwise.cu",
       .entry = "blend_element",
       .tunables = { { "CHUNK", { 1 } } },
       .supports = any,

@@ -88,6 +88,13 @@ static const calo_variant token_variants[] = {
       .entry = "embed_number",
       .supports = any,
       .launch = launch_numbers },
+    { .name = "number",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "embedding/embedding.cu",
+      .entry = "embed_number",
+      .supports = any,
+      .launch = launch_numbers },
 };
 
 const calo_op calo_op_tokens = {
@@ -168,6 +175,13 @@ static const calo_variant timestep_variants[] = {
       .backend = CALO_OPENCL,
       .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
       .source = "embedding/embedding.cl",
+      .entry = "embed_angle",
+      .supports = any,
+      .launch = launch_timesteps },
+    { .name = "angle",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "embedding/embedding.cu",
       .entry = "embed_angle",
       .supports = any,
       .launch = launch_timesteps },

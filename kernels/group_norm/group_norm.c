@@ -130,12 +130,62 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
+/* Statistics spread over some hundred blocks an image, then a warp a group, then a thread a number. */
+static void launch_spread(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_group_norm_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    const int64_t batch = x.dims[0], width = calo_tensor_columns(x), pixels = calo_tensor_rows(x) / batch;
+    const int64_t chunk = calo_ceil_div(pixels, call->tuning[0]), chunks = calo_ceil_div(pixels, chunk);
+    calo_tensor partial = calo_scratch(run, CALO_F32, batch * chunks * 2 * width);
+    calo_tensor affine = calo_scratch(run, CALO_F32, batch * 2 * width);
+
+    calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    calo_define(&launch, "ACTIVATION", args->activation);
+    calo_launch combine = launch, apply = launch;
+    launch.entry = "group_norm_partial";
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, partial);
+    calo_arg_int(&launch, pixels);
+    calo_arg_int(&launch, width);
+    calo_arg_int(&launch, chunk);
+    calo_groups(&launch, chunks * 256, 256);
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
+
+    combine.entry = "group_norm_combine";
+    calo_arg_tensor(&combine, partial);
+    calo_arg_tensor(&combine, call->in[1]);
+    calo_arg_tensor(&combine, call->in[2]);
+    calo_arg_tensor(&combine, affine);
+    calo_arg_int(&combine, pixels);
+    calo_arg_int(&combine, width);
+    calo_arg_int(&combine, chunk);
+    calo_arg_int(&combine, chunks);
+    calo_arg_int(&combine, width / args->groups);
+    calo_arg_float(&combine, args->eps);
+    calo_groups(&combine, (int64_t)args->groups * 32, 32);
+    combine.global[1] = (size_t)batch;
+    calo_dispatch(run, &combine);
+
+    calo_arg_tensor(&apply, x);
+    calo_arg_tensor(&apply, affine);
+    calo_arg_tensor(&apply, call->out);
+    calo_arg_int(&apply, width);
+    calo_arg_long(&apply, pixels * width);
+    calo_groups(&apply, pixels * width, 256);
+    apply.global[1] = (size_t)batch;
+    calo_dispatch(run, &apply);
+}
+
 static const calo_variant variants[] = {
     { .name = "chunks", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU,
       .source = "group_norm/group_norm.cl", .entry = "group_norm_apply", .tunables = { { "ELEMENTS", { 16384, 4096 } } },
       .supports = any, .launch = launch_chunks },
     { .name = "local", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cl",
       .entry = "group_norm_element", .supports = fits_local, .launch = launch_local },
+    { .name = "spread", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cu",
+      .entry = "group_norm_element", .tunables = { { "CHUNKS", { 256, 64 } } }, .supports = any, .launch = launch_spread },
 };
 
 const calo_op calo_op_group_norm = {

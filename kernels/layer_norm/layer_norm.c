@@ -39,8 +39,12 @@ static void launch(calo_run *run, const calo_call *call, const calo_variant *var
     calo_arg_int(&launch, rows);
     calo_arg_int(&launch, calo_tensor_columns(call->out));
     calo_arg_float(&launch, *(const double *)call->args);
-    launch.global[0] = (size_t)calo_ceil_div(rows, call->tuning[0]);
-    calo_alone(&launch);
+    if (variant->backend == CALO_CUDA) /* a warp a row, ROWS rows a block */
+        calo_groups(&launch, 32 * rows, 32 * call->tuning[0]);
+    else {
+        launch.global[0] = (size_t)calo_ceil_div(rows, call->tuning[0]);
+        calo_alone(&launch);
+    }
     calo_dispatch(run, &launch);
 }
 
@@ -48,6 +52,8 @@ static const calo_variant variants[] = {
     { .name = "rows", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
       .source = "layer_norm/layer_norm.cl", .entry = "layer_norm_rows", .tunables = { { "ROWS", { 8, 1 } } },
       .supports = any, .launch = launch },
+    { .name = "warp", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "layer_norm/layer_norm.cu",
+      .entry = "layer_norm_rows", .tunables = { { "ROWS", { 8, 4 } } }, .supports = any, .launch = launch },
 };
 
 const calo_op calo_op_layer_norm = {

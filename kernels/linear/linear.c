@@ -85,7 +85,8 @@ static int64_t panels(const calo_call *call)
     return gated(call) ? calo_ceil_div(outputs, CALO_PANEL / 2) : calo_ceil_div(outputs, CALO_PANEL);
 }
 
-static calo_launch begin(const calo_call *call, const calo_variant *variant)
+/* Everything up to the epilogue's arguments. */
+static calo_launch begin_product(const calo_call *call, const calo_variant *variant)
 {
     const calo_tensor x = call->in[CALO_SLOT_X], weight = call->in[CALO_SLOT_WEIGHT];
     calo_launch launch = calo_launch_begin(variant, call, x, weight);
@@ -96,6 +97,12 @@ static calo_launch begin(const calo_call *call, const calo_variant *variant)
     calo_arg_int(&launch, calo_tensor_columns(call->out));
     calo_arg_int(&launch, weight.dims[1]);
     calo_arg_int(&launch, x.stride);
+    return launch;
+}
+
+static calo_launch begin(const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin_product(call, variant);
     calo_arg_epilogue(&launch, call, *(const calo_activation *)call->args);
     return launch;
 }
@@ -121,6 +128,36 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
+static bool fits_mma(const calo_call *call, const calo_device_info *info)
+{
+    (void)info;
+    return calo_fits_mma(call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT], calo_tensor_columns(call->in[CALO_SLOT_X]));
+}
+
+/* A wave of 128 × 128 tiles on half of the device's multiprocessors. */
+static bool is_large(const calo_call *call, const calo_device_info *info)
+{
+    return calo_ceil_div(calo_tensor_rows(call->out), 128) * calo_ceil_div(panels(call), 4) * 2 >= info->compute_units;
+}
+
+static void launch_mma(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const int64_t inputs = call->in[CALO_SLOT_WEIGHT].dims[1];
+    calo_launch_tiles(run, call, variant, begin_product(call, variant), calo_tile(call, panels(call), inputs),
+                      panels(call), "linear_sum", *(const calo_activation *)call->args, gated(call));
+}
+
+/* Tiles of 16 PER × 16 PER. */
+static void launch_floats(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const int64_t tile = 16 * call->tuning[0];
+    calo_launch launch = begin(call, variant);
+    calo_arg_int(&launch, panels(call));
+    calo_groups(&launch, 256 * calo_ceil_div(panels(call) * CALO_PANEL, tile), 256);
+    launch.global[1] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), tile);
+    calo_dispatch(run, &launch);
+}
+
 static const calo_variant variants[] = {
     { .name = "tile", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "linear/linear.cl",
       .entry = "linear_tile", .tunables = { { "ROWS", { 12, 8, 4 } } }, .supports = any, .launch = launch_tile },
@@ -128,6 +165,14 @@ static const calo_variant variants[] = {
       .entry = "linear_local", .supports = any, .launch = launch_local },
     { .name = "row", .backend = CALO_OPENCL, .source = "linear/linear.cl", .entry = "linear_row",
       .tunables = { { "ROWS", { 1 } } }, .supports = any, .launch = launch_tile },
+    { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
+      .entry = "linear_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,
+      .suits = is_large, .launch = launch_mma },
+    { .name = "mma_small", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
+      .entry = "linear_mma", .tunables = { { "TILE_M", { 64 } }, { "TILE_PANELS", { 2, 4 } } }, .supports = fits_mma,
+      .launch = launch_mma },
+    { .name = "floats", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
+      .entry = "linear_tile", .tunables = { { "PER", { 4, 8 } } }, .supports = any, .launch = launch_floats },
 };
 
 const calo_op calo_op_linear = {

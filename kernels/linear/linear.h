@@ -27,4 +27,21 @@ calo_status calo_check_epilogue(const char *name, const calo_call *call, int64_t
  * share one row of the channel bias. */
 void calo_arg_epilogue(calo_launch *launch, const calo_call *call, calo_activation activation);
 
+/* Tiles of the tensor-core kernels (gemm.cu), as their launches see them. */
+typedef struct calo_tiling {
+    int tile_rows, tile_panels;
+    int64_t splits, split; /* of k: how many, and how long each is */
+} calo_tiling;
+
+/* How to cut rows × panels with `inputs` of k. Few tiles an image are split along k until they are some 64. That depends
+ * on one image's rows only, so an image's bits do not depend on its batch. */
+calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs);
+
+/* Whether x and weight are what the tensor-core kernels read: one 16-bit type, and everything aligned to 16 bytes. */
+bool calo_fits_mma(calo_tensor x, calo_tensor weight, int64_t channels);
+
+/* Launches the tiles, and the sum of the splits when there are some. `launch` has all arguments up to the epilogue's. */
+void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant *variant, calo_launch launch,
+                       calo_tiling tiling, int64_t panels, const char *sum_entry, calo_activation activation, bool gated);
+
 #endif

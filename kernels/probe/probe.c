@@ -1,7 +1,7 @@
 /* Peaks of a device: 12 chains of multiply-adds a work-item, and a copy of 128 MiB. */
 #include "probe.h"
 #include "../../engine/shim.h"
-#include "../op.h"
+#include "../groups.h"
 
 #include <string.h>
 
@@ -25,6 +25,28 @@ static double timed(calo_run *run, const calo_launch *launch)
 
 static const calo_variant multiply_add = { .source = "probe/probe.cl", .entry = "multiply_add" };
 static const calo_variant copy = { .source = "probe/probe.cl", .entry = "copy" };
+static const calo_variant cuda_multiply_add = { .source = "probe/probe.cu", .entry = "multiply_add" };
+static const calo_variant cuda_copy = { .source = "probe/probe.cu", .entry = "copy" };
+
+/* CUDA's kernels have scalars where OpenCL's have vectors, and threads where those have loops. */
+static void probe_cuda(calo_run *run, calo_tensor from, calo_tensor to, calo_device_info *info)
+{
+    const calo_call none = { 0 };
+    const int64_t floats = calo_tensor_count(from), threads = 2048 * (int64_t)info->compute_units;
+    const int rounds = 20000;
+    calo_launch launch = calo_launch_begin(&cuda_multiply_add, &none, from, (calo_tensor){ 0 });
+    calo_arg_tensor(&launch, from);
+    calo_arg_int(&launch, rounds);
+    calo_groups(&launch, threads, 256);
+    info->peak_flops = 2.0 * CHAINS * rounds * (double)threads / timed(run, &launch);
+
+    launch = calo_launch_begin(&cuda_copy, &none, from, (calo_tensor){ 0 });
+    calo_arg_tensor(&launch, from);
+    calo_arg_tensor(&launch, to);
+    calo_arg_long(&launch, floats);
+    calo_groups(&launch, threads, 256);
+    info->peak_bandwidth = 8.0 * (double)floats / timed(run, &launch);
+}
 
 calo_status calo_device_probe(calo_device *device, calo_fault *fault)
 {
@@ -43,7 +65,9 @@ calo_status calo_device_probe(calo_device *device, calo_fault *fault)
         if (pass == 0)
             calo_arena_commit(&arena, fault);
     }
-    if (!calo_failed(&run)) {
+    if (!calo_failed(&run) && device->info.backend == CALO_CUDA)
+        probe_cuda(&run, t[0], t[1], &device->info);
+    else if (!calo_failed(&run)) {
         calo_launch launch = calo_launch_begin(&multiply_add, &none, t[0], (calo_tensor){ 0 });
         calo_arg_tensor(&launch, t[0]);
         calo_arg_int(&launch, rounds);

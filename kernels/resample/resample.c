@@ -74,6 +74,13 @@ static const calo_variant variants[] = {
       .entry = "resample_number",
       .supports = any,
       .launch = launch_number },
+    { .name = "number",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "resample/resample.cu",
+      .entry = "resample_number",
+      .supports = any,
+      .launch = launch_number },
 };
 
 const calo_op calo_op_resample = {

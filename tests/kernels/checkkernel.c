@@ -215,10 +215,10 @@ static void check_devices(check *c)
     calo_device_info infos[16];
     calo_fault fault = { 0 };
     int count = 0;
-    if (calo_device_list(infos, COUNT(infos), &count, &fault))
+    if (calo_device_list(infos, COUNT(infos), &count, NULL, 0, &fault))
         printf("SKIP all devices: %s\n", fault.text);
     for (int i = 0; i < count && i < COUNT(infos); i++) {
-        snprintf(c->device_name, sizeof c->device_name, "opencl:%d", infos[i].index);
+        calo_device_id(&infos[i], c->device_name);
         if (c->filter.device && strcmp(c->filter.device, c->device_name) != 0)
             continue;
         calo_fault_clear(&fault);

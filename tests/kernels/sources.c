@@ -11,7 +11,8 @@
 const char *__real_calo_kernel_source(const char *name);
 const char *__wrap_calo_kernel_source(const char *name);
 
-static const char *const before[] = { "prelude.cl", "math.cl", "epilogue.cl" };
+static const char *const before_cl[] = { "prelude.cl", "math.cl", "epilogue.cl" };
+static const char *const before_cu[] = { "prelude.cu", "ptx.cu", "math.cu", "epilogue.cu", "gemm.cu" };
 
 static struct {
     const char *folder;
@@ -43,7 +44,7 @@ static char *append(char *text, const char *name)
 bool sources_override(const char *folder)
 {
     override.folder = folder;
-    char *text = append(NULL, before[0]);
+    char *text = append(NULL, before_cl[0]);
     calo_free(text);
     return text != NULL;
 }
@@ -67,8 +68,9 @@ const char *__wrap_calo_kernel_source(const char *name)
     if (override.count == COUNT(override.names))
         return NULL;
     char *text = NULL;
-    for (int i = 0; i < COUNT(before); i++)
-        if (!(text = append(text, before[i])))
+    const bool cuda = strstr(name, ".cu") != NULL;
+    for (int i = 0; i < (cuda ? COUNT(before_cu) : COUNT(before_cl)); i++)
+        if (!(text = append(text, cuda ? before_cu[i] : before_cl[i])))
             return NULL;
     if (!(text = append(text, name)))
         return NULL;

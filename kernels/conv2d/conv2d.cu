@@ -1,0 +1,123 @@
+/* y[b, oy, ox, n] = epilogue(Σ x[b, iy, ix, c] w[n, ky, kx, c]), iy = oy · STRIDE + ky − pad_top, x enlarged UPSAMPLE
+   times: an implicit product of rows (output pixels) by the packed weight's k = (ky · KW + kx) · C + c.
+
+   conv2d_mma    tensor cores, 16-bit, C a multiple of 8 (gemm.cu says how the tile works). A thread brings the same 8
+                 channels of TILE_M / 32 pixels in every step: it keeps the pixels' corners and walks its tap and channel,
+                 so no division is left in the loop; a tap outside the image is zero-filled by cp.async. Where the
+                 picture is small, k is split over blockIdx.z and conv2d_sum adds the parts in their order.
+   conv2d_tile   any type and any C, in f32 multiply-adds. */
+#ifndef KH
+#define KH 1
+#define KW 1
+#define STRIDE 1
+#define UPSAMPLE 1
+#endif
+
+/* The pixel of x under output pixel `row` and tap (0, 0), before padding is cut, and where its image begins. */
+INLINE void corner_of(int row, int out_height, int out_width, int pad_top, int pad_left, int *image, int *y, int *x)
+{
+    const int in_image = row % (out_height * out_width);
+    *image = row / (out_height * out_width);
+    *y = in_image / out_width * STRIDE - pad_top;
+    *x = in_image % out_width * STRIDE - pad_left;
+}
+
+#define CONV_ARGUMENTS                                                                                                 \
+    ulong x_at, const weight *w, ulong w_at, int height, int width, int channels, int out_height, int out_width,       \
+        int columns, int pad_top, int pad_left, int rows, EPILOGUE_ARGUMENTS
+
+#ifdef TILE_M
+KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
+{
+    SHARED(ushort) tiles[STAGES * (A_STAGE + B_STAGE)];
+    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M, inputs = KH * KW * channels;
+    const int begin = blockIdx.z * split, end = min(begin + split, inputs);
+    const int steps = (end - begin + STEP_K - 1) / STEP_K, chunk = threadIdx.x % 4;
+    float sums[FRAGMENTS_M][FRAGMENTS_N][4];
+    int images[TILE_M / 32], ys[TILE_M / 32], xs[TILE_M / 32];
+    clear_sums(sums);
+    x += x_at;
+    w += w_at;
+    UNROLL
+    for (int i = 0; i < TILE_M / 32; i++) {
+        const int row = first_row + i * 32 + threadIdx.x / 4;
+        corner_of(min(row, rows - 1), out_height, out_width, pad_top, pad_left, &images[i], &ys[i], &xs[i]);
+        if (row >= rows)
+            ys[i] = -0x10000000; /* outside the image for every tap */
+    }
+    int k = begin + chunk * 8, tap = k / channels, c = k - tap * channels; /* this thread's numbers of the next step */
+    for (int step = 0; step < steps + STAGES - 1; step++) {
+        if (step >= STAGES - 1) {
+            copy_wait(STAGES - 2);
+            __syncthreads();
+        }
+        if (step < steps) {
+            SHARED_POINTER(ushort) a = tiles + step % STAGES * (A_STAGE + B_STAGE);
+            const int ky = tap / KW, kx = tap % KW;
+            UNROLL
+            for (int i = 0; i < TILE_M / 32; i++) {
+                const int iy = ys[i] + ky, ix = xs[i] + kx;
+                const bool valid =
+                    k < end && iy >= 0 && iy < height * UPSAMPLE && ix >= 0 && ix < width * UPSAMPLE;
+                const ulong pixel = ((ulong)images[i] * height + iy / UPSAMPLE) * width + ix / UPSAMPLE;
+                copy_async(a + tile_offset(i * 32 + threadIdx.x / 4, chunk), x + (valid ? pixel * channels + c : 0),
+                           valid);
+            }
+            load_panels(a + A_STAGE, w, first_panel, panels, begin + step * STEP_K, end, inputs);
+            k += STEP_K;
+            c += STEP_K;
+            while (c >= channels) {
+                c -= channels;
+                tap++;
+            }
+        }
+        copy_commit();
+        if (step >= STAGES - 1) {
+            SHARED_POINTER(ushort) a = tiles + (step - (STAGES - 1)) % STAGES * (A_STAGE + B_STAGE);
+            multiply_stage(a, a + A_STAGE, sums);
+        }
+    }
+    if (gridDim.z > 1)
+        store_partial(sums, partial + partial_at, first_row, first_panel * 32, rows, panels * 32);
+    else
+        finish_tile(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
+                    residual_at, y, y_at, rows_per_channel);
+}
+#endif
+
+KERNEL(256) conv2d_sum(const float *partial, ulong partial_at, int splits, int rows, int columns, int width,
+                       EPILOGUE_ARGUMENTS)
+{
+    finish_splits(partial, partial_at, splits, rows, columns, width, bias, bias_at, channel, channel_at, residual,
+                  residual_at, y, y_at, rows_per_channel);
+}
+
+#ifdef PER
+KERNEL(256) conv2d_tile(const act *x, CONV_ARGUMENTS, int panels)
+{
+    SHARED(float) a[16 * (TILE + 1)];
+    SHARED(float) b[16 * TILE];
+    const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE, inputs = KH * KW * channels;
+    float sums[PER][PER] = { { 0 } };
+    x += x_at;
+    for (int k = 0; k < inputs; k += 16) {
+        for (int e = threadIdx.x; e < 16 * TILE; e += 256) {
+            const int row = first_row + e / 16, at = k + e % 16, tap = at / channels, c = at % channels;
+            int image, iy, ix;
+            corner_of(min(row, rows - 1), out_height, out_width, pad_top, pad_left, &image, &iy, &ix);
+            iy += tap / KW;
+            ix += tap % KW;
+            const bool valid = row < rows && at < inputs && iy >= 0 && iy < height * UPSAMPLE && ix >= 0 &&
+                               ix < width * UPSAMPLE;
+            const ulong pixel = ((ulong)image * height + iy / UPSAMPLE) * width + ix / UPSAMPLE;
+            a[e % 16 * (TILE + 1) + e / 16] = valid ? load_act(x, pixel * channels + c) : 0.0f;
+        }
+        load_float_panels(b, w + w_at, first_panel, panels, k, inputs);
+        __syncthreads();
+        multiply_floats(a, b, sums);
+        __syncthreads();
+    }
+    finish_floats(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
+                  residual_at, y, y_at, rows_per_channel);
+}
+#endif

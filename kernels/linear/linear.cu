@@ -1,0 +1,82 @@
+/* y = epilogue(x · Wᵀ). W lies in panels [N/32][K][32] (engine/tensor.h), x and y in rows.
+
+   linear_mma    tensor cores, 16-bit x and W of one type, K and the row stride multiples of 8 (gemm.cu says how the tile
+                 works). Blocks of the same rows follow each other, so that x comes from L2. Where few tiles cannot fill
+                 the device, k is split over blockIdx.z and linear_sum adds the parts in their order: the same bits on
+                 every run.
+   linear_tile   any type, stride and K, in f32 multiply-adds: what --dtype f32 runs on, TF32 is never used. */
+#ifdef TILE_M
+KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at, int rows, int columns, int inputs,
+                       int stride, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
+{
+    SHARED(ushort) tiles[STAGES * (A_STAGE + B_STAGE)];
+    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M;
+    const int begin = blockIdx.z * split, end = min(begin + split, inputs);
+    const int steps = (end - begin + STEP_K - 1) / STEP_K;
+    float sums[FRAGMENTS_M][FRAGMENTS_N][4];
+    clear_sums(sums);
+    x += x_at;
+    w += w_at;
+    for (int step = 0; step < steps + STAGES - 1; step++) {
+        if (step >= STAGES - 1) {
+            copy_wait(STAGES - 2);
+            __syncthreads();
+        }
+        if (step < steps) {
+            SHARED_POINTER(ushort) a = tiles + step % STAGES * (A_STAGE + B_STAGE);
+            const int k = begin + step * STEP_K, chunk = threadIdx.x % 4;
+            UNROLL
+            for (int i = 0; i < TILE_M / 32; i++) {
+                const int row = i * 32 + threadIdx.x / 4;
+                const bool valid = first_row + row < rows && k + chunk * 8 < end;
+                copy_async(a + tile_offset(row, chunk),
+                           x + (valid ? (ulong)(first_row + row) * stride + k + chunk * 8 : 0), valid);
+            }
+            load_panels(a + A_STAGE, w, first_panel, panels, k, end, inputs);
+        }
+        copy_commit();
+        if (step >= STAGES - 1) {
+            SHARED_POINTER(ushort) a = tiles + (step - (STAGES - 1)) % STAGES * (A_STAGE + B_STAGE);
+            multiply_stage(a, a + A_STAGE, sums);
+        }
+    }
+    if (gridDim.z > 1)
+        store_partial(sums, partial + partial_at, first_row, first_panel * 32, rows, panels * 32);
+    else
+        finish_tile(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
+                    residual_at, y, y_at, rows_per_channel);
+}
+#endif
+
+KERNEL(256) linear_sum(const float *partial, ulong partial_at, int splits, int rows, int columns, int width,
+                       EPILOGUE_ARGUMENTS)
+{
+    finish_splits(partial, partial_at, splits, rows, columns, width, bias, bias_at, channel, channel_at, residual,
+                  residual_at, y, y_at, rows_per_channel);
+}
+
+#ifdef PER
+KERNEL(256) linear_tile(const act *x, ulong x_at, const weight *w, ulong w_at, int rows, int columns, int inputs,
+                        int stride, EPILOGUE_ARGUMENTS, int panels)
+{
+    SHARED(float) a[16 * (TILE + 1)];
+    SHARED(float) b[16 * TILE];
+    const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE;
+    float sums[PER][PER] = { { 0 } };
+    x += x_at;
+    for (int k = 0; k < inputs; k += 16) {
+        for (int e = threadIdx.x; e < 16 * TILE; e += 256) {
+            const int row = e / 16, at = k + e % 16;
+            a[e % 16 * (TILE + 1) + row] = first_row + row < rows && at < inputs
+                                               ? load_act(x, (ulong)(first_row + row) * stride + at)
+                                               : 0.0f;
+        }
+        load_float_panels(b, w + w_at, first_panel, panels, k, inputs);
+        __syncthreads();
+        multiply_floats(a, b, sums);
+        __syncthreads();
+    }
+    finish_floats(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
+                  residual_at, y, y_at, rows_per_channel);
+}
+#endif
