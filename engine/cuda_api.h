@@ -29,22 +29,16 @@ enum {
     CU_NOT_FOUND = 500,
 
     CU_ATTRIBUTE_BLOCK_THREADS = 1,
-    CU_ATTRIBUTE_SHARED_PER_BLOCK = 8,
     CU_ATTRIBUTE_UNITS = 16,
     CU_ATTRIBUTE_MAJOR = 75,
     CU_ATTRIBUTE_MINOR = 76,
     CU_ATTRIBUTE_SHARED_OPT_IN = 97,
 
-    CU_FUNCTION_SHARED = 1,
-    CU_FUNCTION_LOCAL = 3,
-    CU_FUNCTION_REGISTERS = 4,
     CU_FUNCTION_MAX_DYNAMIC_SHARED = 8,
 
     CU_STREAM_NON_BLOCKING = 1,
     CU_EVENT_DISABLE_TIMING = 2,
     CU_CAPTURE_THREAD_LOCAL = 1,
-
-    NVRTC_COMPILATION = 6, /* the program has errors; the log says which */
 };
 
 typedef struct cu_launch_attribute {
@@ -61,10 +55,6 @@ typedef struct cu_launch_config {
     unsigned attribute_count;
 } cu_launch_config;
 
-typedef struct cu_tensor_map {
-    uint64_t opaque[16];
-} cu_tensor_map;
-
 _Static_assert(sizeof(cu_launch_attribute) == 72 && sizeof(cu_launch_config) == 56, "the driver's ABI");
 
 /* One row per function: the symbol, which is also the field's name, and its parameters. Every one returns a result. */
@@ -79,12 +69,9 @@ _Static_assert(sizeof(cu_launch_attribute) == 72 && sizeof(cu_launch_config) == 
     X(cuDevicePrimaryCtxRetain, (cu_context * context, cu_device device))                                              \
     X(cuDevicePrimaryCtxRelease_v2, (cu_device device))                                                                \
     X(cuCtxSetCurrent, (cu_context context))                                                                           \
-    X(cuCtxGetCurrent, (cu_context * context))                                                                         \
-    X(cuCtxGetDevice, (cu_device * device))                                                                            \
     X(cuModuleLoadData, (cu_module * module, const void *image))                                                       \
     X(cuModuleUnload, (cu_module module))                                                                              \
     X(cuModuleGetFunction, (cu_function * function, cu_module module, const char *name))                               \
-    X(cuFuncGetAttribute, (int *value, int attribute, cu_function function))                                           \
     X(cuFuncSetAttribute, (cu_function function, int attribute, int value))                                            \
     X(cuMemAlloc_v2, (cu_pointer * pointer, size_t bytes))                                                             \
     X(cuMemFree_v2, (cu_pointer pointer))                                                                              \
@@ -101,9 +88,6 @@ _Static_assert(sizeof(cu_launch_attribute) == 72 && sizeof(cu_launch_config) == 
     X(cuEventSynchronize, (cu_event event))                                                                            \
     X(cuEventDestroy_v2, (cu_event event))                                                                             \
     X(cuLaunchKernelEx, (const cu_launch_config *config, cu_function function, void **parameters, void **extra))       \
-    X(cuTensorMapEncodeTiled, (cu_tensor_map * map, int type, unsigned rank, void *base, const uint64_t *dims,         \
-                               const uint64_t *strides, const unsigned *box, const unsigned *element_strides,          \
-                               int interleave, int swizzle, int promotion, int out_of_bounds))                         \
     X(cuStreamBeginCapture_v2, (cu_stream stream, int mode))                                                           \
     X(cuStreamEndCapture, (cu_stream stream, cu_graph *graph))                                                         \
     X(cuGraphInstantiateWithFlags, (cu_graph_exec * exec, cu_graph graph, unsigned long long flags))                   \

@@ -1,8 +1,8 @@
 /* The start of every CUDA kernel: storage types and their loads. Each source is compiled after this text, by NVRTC for a
    device, and as C++ by the emulator of the tests, which brings its own ptx.cu.
 
-   The dialect is C with a few words of ours: SHARED(type) declares shared memory, SHARED_POINTER(type) points into it,
-   KERNEL(threads) begins a kernel of that many threads a block, UNROLL unrolls the loop that follows. Shared memory is only touched element by element or
+   The dialect is C with a few words of ours: SHARED(type, name, [dims]) declares shared memory,
+   SHARED_POINTER(type) points into it, KERNEL(threads) begins a kernel of that many threads a block, UNROLL unrolls the loop that follows. Shared memory is only touched element by element or
    through ptx.cu, so that the emulator can watch it.
 
    Storage is f32, f16 or bf16, arithmetic is always float. ACT is the activations' type, WEIGHT the weights', each one
@@ -26,9 +26,8 @@ typedef unsigned int uint;
 typedef unsigned long ulong;
 
 #ifndef CALO_EMULATED
-#define SHARED(type) __shared__ __align__(16) type
+#define SHARED(type, name, dims) __shared__ __align__(16) type name dims
 #define SHARED_POINTER(type) type *
-#define DYNAMIC_SHARED(type, name) extern __shared__ __align__(1024) type name[]
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 #define INLINE static __device__ __forceinline__
 #endif

@@ -141,7 +141,7 @@ INLINE void add_values(float (*sums)[4], float (*p)[4], const float *shrink, SHA
 
 KERNEL(128) attention_mma(const ushort *q, ATTENTION_ARGUMENTS)
 {
-    SHARED(ushort) tiles[4 * BLOCK + (4 * BLOCK < 64 * PITCH ? 64 * PITCH - 4 * BLOCK : 0)];
+    SHARED(ushort, tiles, [4 * BLOCK + (4 * BLOCK < 64 * PITCH ? 64 * PITCH - 4 * BLOCK : 0)]);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.x * 64;
     const int batch = blockIdx.y / heads, head = blockIdx.y % heads, source = batched ? batch : 0;
     const int row = first + warp * 16 + lane / 4;
@@ -218,8 +218,8 @@ INLINE void load_wide(SHARED_POINTER(ushort) to, const ushort *from, int first, 
 
 KERNEL(256) attention_wide(const ushort *q, ATTENTION_ARGUMENTS)
 {
-    SHARED(ushort) tiles[2 * WIDE_BLOCK];
-    SHARED(float) partial[4 * 32 * WIDE_KEYS];
+    SHARED(ushort, tiles, [2 * WIDE_BLOCK]);
+    SHARED(float, partial, [4 * 32 * WIDE_KEYS]);
     const int lane = threadIdx.x % 32, group = threadIdx.x / 32 % 2, quarter = threadIdx.x / 64;
     const int first = blockIdx.x * 32, batch = blockIdx.y / heads, head = blockIdx.y % heads;
     const int source = batched ? batch : 0, row = first + group * 16 + lane / 4;
@@ -320,8 +320,8 @@ KERNEL(256) attention_wide(const ushort *q, ATTENTION_ARGUMENTS)
 
 KERNEL(32 * WARPS) attention_warp(const act *q, ATTENTION_ARGUMENTS)
 {
-    SHARED(float) own[WARPS][LANE_CHANNELS * 32];
-    SHARED(float) block[32][33];
+    SHARED(float, own, [WARPS][LANE_CHANNELS * 32]);
+    SHARED(float, block, [32][33]);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.x * WARPS, row = first + warp;
     const int batch = blockIdx.y / heads, head = blockIdx.y % heads, source = batched ? batch : 0;
     const int reach = CAUSAL ? min(keys, first + WARPS) : keys, last = CAUSAL ? min(keys - 1, row) : keys - 1;

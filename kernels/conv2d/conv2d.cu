@@ -29,7 +29,7 @@ INLINE void corner_of(int row, int out_height, int out_width, int pad_top, int p
 #ifdef TILE_M
 KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
 {
-    SHARED(ushort) tiles[STAGES * (A_STAGE + B_STAGE)];
+    SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);
     const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M, inputs = KH * KW * channels;
     const int begin = blockIdx.z * split, end = min(begin + split, inputs);
     const int steps = (end - begin + STEP_K - 1) / STEP_K, chunk = threadIdx.x % 4;
@@ -95,8 +95,8 @@ KERNEL(256) conv2d_sum(const float *partial, ulong partial_at, int splits, int r
 #ifdef PER
 KERNEL(256) conv2d_tile(const act *x, CONV_ARGUMENTS, int panels)
 {
-    SHARED(float) a[16 * (TILE + 1)];
-    SHARED(float) b[16 * TILE];
+    SHARED(float, a, [16 * (TILE + 1)]);
+    SHARED(float, b, [16 * TILE]);
     const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE, inputs = KH * KW * channels;
     float sums[PER][PER] = { { 0 } };
     x += x_at;

@@ -9,7 +9,7 @@
 KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at, int rows, int columns, int inputs,
                        int stride, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
 {
-    SHARED(ushort) tiles[STAGES * (A_STAGE + B_STAGE)];
+    SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);
     const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M;
     const int begin = blockIdx.z * split, end = min(begin + split, inputs);
     const int steps = (end - begin + STEP_K - 1) / STEP_K;
@@ -59,8 +59,8 @@ KERNEL(256) linear_sum(const float *partial, ulong partial_at, int splits, int r
 KERNEL(256) linear_tile(const act *x, ulong x_at, const weight *w, ulong w_at, int rows, int columns, int inputs,
                         int stride, EPILOGUE_ARGUMENTS, int panels)
 {
-    SHARED(float) a[16 * (TILE + 1)];
-    SHARED(float) b[16 * TILE];
+    SHARED(float, a, [16 * (TILE + 1)]);
+    SHARED(float, b, [16 * TILE]);
     const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE;
     float sums[PER][PER] = { { 0 } };
     x += x_at;

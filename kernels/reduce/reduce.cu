@@ -35,9 +35,9 @@ INLINE void fold(SHARED_POINTER(int) founds, SHARED_POINTER(float) lows, SHARED_
 KERNEL(GROUP) reduce_tree_part(const act *x, ulong x_at, int *bad, ulong bad_at, float *range, ulong range_at,
                                ulong count)
 {
-    SHARED(int) founds[GROUP];
-    SHARED(float) lows[GROUP];
-    SHARED(float) highs[GROUP];
+    SHARED(int, founds, [GROUP]);
+    SHARED(float, lows, [GROUP]);
+    SHARED(float, highs, [GROUP]);
     float low = MOST, high = -MOST;
     int found = 0;
     for (ulong i = global_id(x); i < count; i += (ulong)gridDim.x * GROUP) {
@@ -59,9 +59,9 @@ KERNEL(GROUP) reduce_tree_part(const act *x, ulong x_at, int *bad, ulong bad_at,
 KERNEL(GROUP) reduce_tree_sum(const int *bad, ulong bad_at, const float *range, ulong range_at, float *y, ulong y_at,
                               ulong parts, ulong count)
 {
-    SHARED(int) founds[GROUP];
-    SHARED(float) lows[GROUP];
-    SHARED(float) highs[GROUP];
+    SHARED(int, founds, [GROUP]);
+    SHARED(float, lows, [GROUP]);
+    SHARED(float, highs, [GROUP]);
     float low = MOST, high = -MOST;
     int found = 0;
     for (ulong part = threadIdx.x; part < parts; part += GROUP) {

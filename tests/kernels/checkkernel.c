@@ -2,6 +2,7 @@
 #include "checkkernel.h"
 
 #include "../../engine/shim.h"
+#include "../cuda/emulated_driver.h"
 #include "../../kernels/activation/activation.h"
 #include "../../kernels/attention/attention.h"
 #include "../../kernels/concat/concat.h"
@@ -25,7 +26,7 @@ static const char usage[] =
     "checkkernel: every variant of every op against the op's reference\n"
     "  --op NAME        only this op                 --case PATTERN  only cases that match\n"
     "  --variant NAME   only this variant            --type A[:W]    only these types, \"f16\" or \"f32:bf16\"\n"
-    "  --tuning TEXT    only this one, \"ROWS=8\"      --device NAME   only this one, \"opencl:0\"\n"
+    "  --tuning TEXT    only this one, \"ROWS=8\"      --device NAME   only this one, \"opencl:0\" (cuda-emulated: CUDA on the CPU)\n"
     "  --seed N         of the data, 1 by default    --full          real models' shapes, too\n"
     "  --bench          then time the same cases     --list          say what there is to check\n"
     "  --kernels DIR    sources from a folder        --verbose       a line for every trial\n";
@@ -215,14 +216,22 @@ static void check_devices(check *c)
     calo_device_info infos[16];
     calo_fault fault = { 0 };
     int count = 0;
+    const bool emulated = c->filter.device && strcmp(c->filter.device, "cuda-emulated") == 0;
+    if (emulated)
+        emulate(90);
     if (calo_device_list(infos, COUNT(infos), &count, NULL, 0, &fault))
         printf("SKIP all devices: %s\n", fault.text);
+    for (int i = 0; i < count && i < COUNT(infos); i++)
+        c->found[infos[i].backend] = true;
     for (int i = 0; i < count && i < COUNT(infos); i++) {
-        calo_device_id(&infos[i], c->device_name);
+        char id[16];
+        calo_device_id(&infos[i], id);
+        snprintf(c->device_name, sizeof c->device_name, "%s",
+                 emulated && infos[i].backend == CALO_CUDA ? "cuda-emulated" : id);
         if (c->filter.device && strcmp(c->filter.device, c->device_name) != 0)
             continue;
         calo_fault_clear(&fault);
-        if (calo_device_open(c->device_name, &c->device, &fault)) {
+        if (calo_device_open(id, &c->device, &fault)) {
             printf("FAIL %s: %s\n", c->device_name, fault.text);
             c->failed++;
             continue;

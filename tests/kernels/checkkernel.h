@@ -49,6 +49,7 @@ typedef struct check {
     /* the device: NULL where there is none, then every trial is skipped */
     calo_device *device;
     char device_name[32];
+    bool found[3]; /* by backend: is there a device? */
 
     /* the case */
     const calo_op *op;

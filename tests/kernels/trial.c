@@ -403,7 +403,8 @@ static void try_tuning(trial *t, bool *reached)
 {
     check *c = t->c;
     if (!c->device || t->variant->backend != c->run.info.backend) {
-        c->skipped++;
+        /* counted where no device could have run it; another device's turn comes elsewhere */
+        c->skipped += !c->device || (!c->found[t->variant->backend] && !c->filter.device);
         return;
     }
     if (c->timing) {
