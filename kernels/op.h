@@ -105,6 +105,8 @@ struct calo_variant {
     const char *source; /* "linear/linear.cl" */
     const char *entry;
     calo_tunable tunables[CALO_MAX_TUNABLES];
+    bool rounds_factors; /* a factor that it computes (attention's probabilities) goes into a product in the activations'
+                            type, as tensor cores take it: its error may be that of one such rounding larger */
     bool (*supports)(const calo_call *call, const calo_device_info *info);
     bool (*suits)(const calo_call *call, const calo_device_info *info); /* where it is thought fastest; NULL: always */
     /* Launches one or more kernels with calo_dispatch. Shared by rows that differ in entry and tunables only. */

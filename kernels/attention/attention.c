@@ -223,9 +223,9 @@ static const calo_variant variants[] = {
     { .name = "query", .backend = CALO_OPENCL, .source = "attention/attention.cl",
       .entry = "attention_query", .supports = any, .launch = launch_query },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
-      .entry = "attention_mma", .supports = fits_mma, .launch = launch_mma },
+      .entry = "attention_mma", .rounds_factors = true, .supports = fits_mma, .launch = launch_mma },
     { .name = "wide", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
-      .entry = "attention_wide", .supports = fits_wide, .launch = launch_wide },
+      .entry = "attention_wide", .rounds_factors = true, .supports = fits_wide, .launch = launch_wide },
     { .name = "warp", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
       .entry = "attention_warp", .supports = any, .launch = launch_warp },
 };

@@ -442,6 +442,7 @@ static void run_launch(const launch *l)
     if (!report)
         return;
     snprintf(emulator.report, sizeof emulator.report, "%s", report);
+    fprintf(stderr, "emulator: %s\n", report);
     emulator.sticky = LAUNCH_FAILED;
 }
 

@@ -29,7 +29,9 @@ static const struct {
     { 1, 13, 40, 34, 0, true, true, true, 0, CALO_LINEAR, NORMAL, false, false },
     { 2, 5, 17, 2, 0, true, false, false, 0, CALO_LINEAR, NORMAL, false, false },
     { 1, 9, 31, 62, 40, true, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 2, 77, 160, 192, 0, false, true, true, 0, CALO_LINEAR, NORMAL, false, false },
+    { 2, 77, 160, 192, 0, false, true, true, 0, CALO_LINEAR, NORMAL, true, false },
+    { 2, 20, 1056, 72, 0, false, true, true, 2, CALO_GELU, NORMAL, true, false }, /* k in several parts */
+    { 1, 9, 520, 80, 0, true, true, true, 0, CALO_LINEAR, NORMAL, true, false },
     { 1, 65, 320, 129, 0, false, true, false, 0, CALO_LINEAR, NORMAL, false, false },
     { 1, 257, 48, 32, 0, false, true, false, 0, CALO_LINEAR, MEAN, false, false },
     { 2, 65, 80, 640, 0, true, true, false, 0, CALO_LINEAR, NORMAL, false, false },
@@ -80,6 +82,7 @@ void check_linear(check *c)
                             rows[i].residual ? "-residual" : "", rows[i].stride, data_kind_names[rows[i].data]))
                 continue;
             c->every_tuning = c->full || (rows[i].all && p == 0);
+            c->misaligned &= !rows[i].all; /* what kernels that need alignment are tried on */
             one_case(c, i);
             check_end(c);
         }

@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 clean=$work/clean
 mkdir "$clean"
-(cd "$kernels" && find . -name '*.cl' | while read -r file; do
+(cd "$kernels" && find . -name '*.cl' -o -name '*.cu' | while read -r file; do
     mkdir -p "$clean/$(dirname "$file")" && cp "$file" "$clean/$file"
 done)
 caught=0 missed=0 number=0
@@ -37,7 +37,7 @@ mutate() {
     else
         caught=$((caught + 1))
         printf '%2d caught  %-52s %s failed; %s\n' $number "$name" "$(grep -c ^FAIL "$work/log")" \
-            "$(grep -A1 ^FAIL "$work/log" | sed -n 2p | sed 's/^ *//' | cut -c1-110)"
+            "$( (grep ^emulator: "$work/log" || grep -A1 ^FAIL "$work/log" | sed -n 2p) | sed -n 1p | sed 's/^ *//' | cut -c1-110)"
         return
     fi
     missed=$((missed + 1))
@@ -100,6 +100,31 @@ mutate "a causal query does not see itself" attention/attention.cl \
     's#min(first + r, queries - 1) + 1 - begin#min(first + r, queries - 1) - begin#' attention $f32 --case '*causal*'
 mutate "the sum is not scaled down with a new maximum" attention/attention.cl \
     's#total = total \* shrink + e#total = total + e#' attention $f32 --case '*x31-*'
+
+# CUDA's kernels, emulated
+cuda="--device cuda-emulated"
+half="$cuda --type f16:f16"
+mutate "tiles are read before all threads have filled them" linear/linear.cu '/__syncthreads();/d' \
+    linear $cuda $f32 --variant floats --case '*x13x*'
+mutate "a stage is read without a barrier" linear/linear.cu '/__syncthreads();/d' linear $half --variant 'mma*'
+mutate "a stage is read before its copies' wait" linear/linear.cu 's#copy_wait(STAGES - 2)#copy_wait(STAGES - 1)#' \
+    linear $half --variant 'mma*'
+mutate "a fragment's rows and columns are exchanged" gemm.cu 's#(e >> 1) \* 8#(e \& 1) * 8#' linear $half --variant 'mma*'
+mutate "a fragment is read unswizzled" gemm.cu 's#2 \* k + lane / 16))#2 * k + lane / 16 ^ 1))#' conv2d $half --variant 'mma*'
+mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows \&\& n < columns)#if (n < columns)#' \
+    linear $half --variant 'mma*'
+mutate "panels are read beyond their last k" gemm.cu 's# \&\& k + row < end##' conv2d $half --variant 'mma*'
+mutate "splits of k are stored over each other" gemm.cu '/blockIdx.z \* rows \* width/d' linear $half --variant 'mma*'
+mutate "taps run down instead of along" conv2d/conv2d.cu 's#kx = tap % KW#kx = tap / KW#' conv2d $half --variant 'mma*'
+mutate "some threads meet a barrier that others do not" reduce/reduce.cu \
+    's#if (lane < step) {#if (lane < step) { __syncthreads();#' reduce $cuda $f32
+mutate "rows in shared memory are not whole chunks apart" attention/attention.cu \
+    's#(CHUNKS | 1) \* 8)#(CHUNKS | 1) * 8 + 4)#' attention $cuda $f16 --variant mma
+mutate "keys are overwritten while warps still read them" attention/attention.cu \
+    's#__syncthreads(); /\* the queries.*##' attention $cuda $f16 --variant wide
+mutate "sums of before are not scaled down" attention/attention.cu 's#sums\[c\]\[e\] \*= shrink#sums[c][e] *= 1.0f + 0 * shrink#' \
+    attention $cuda $f16 --variant mma
+mutate "a warp's rows are not all summed" layer_norm/layer_norm.cu 's#mask = 16#mask = 8#' layer_norm $cuda $f32
 
 echo "$caught caught, $missed not, of $number"
 test $missed -eq 0
