@@ -7,6 +7,9 @@ jobs=$(nproc)
 
 echo "== packages"
 sh tools/setup.sh test
+if nvrtc=$(sh tools/nvrtc.sh) && [ -n "$nvrtc" ]; then
+    export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+fi
 
 build() { # folder, cmake options …
     folder=$1
