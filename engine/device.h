@@ -48,6 +48,7 @@ typedef struct calo_kernel_key {
 } calo_kernel_key;
 
 typedef struct calo_kernel calo_kernel; /* owned by the device */
+typedef struct calo_graph calo_graph;   /* recorded launches */
 typedef struct calo_device calo_device;
 
 typedef struct calo_device_api {
@@ -66,6 +67,14 @@ typedef struct calo_device_api {
     calo_status (*launch)(calo_device *device, calo_kernel *kernel, const calo_argument *arguments, int count,
                           const size_t global[3], const size_t local[3], calo_fault *fault);
     calo_status (*finish)(calo_device *device, calo_fault *fault);
+
+    /* Recording, NULL where the backend has none. After `capture` launches are kept, not run, with the addresses and
+     * values that they have now, and there may be nothing but launches of kernels that were launched before. The graph
+     * is `end_capture`'s, which also ends a recording that failed. `replay` runs it as often as one likes. */
+    calo_status (*capture)(calo_device *device, calo_fault *fault);
+    calo_status (*end_capture)(calo_device *device, calo_graph **graph, calo_fault *fault);
+    calo_status (*replay)(calo_device *device, calo_graph *graph, calo_fault *fault);
+    void (*release_graph)(calo_device *device, calo_graph *graph); /* waits for it */
 } calo_device_api;
 
 struct calo_device {

@@ -384,6 +384,64 @@ static calo_status cuda_finish(calo_device *device, calo_fault *fault)
     return code ? cuda_fail(d, fault, code, "the work on the device") : CALO_OK;
 }
 
+/* ---- recording -------------------------------------------------------------------------------------------------- */
+
+struct calo_graph {
+    cu_graph_exec exec;
+};
+
+static calo_status cuda_capture(calo_device *device, calo_fault *fault)
+{
+    cuda_device *d = (cuda_device *)device;
+    calo_status status = enter(d, fault);
+    if (status)
+        return status;
+    const cu_result code = d->cu.cuStreamBeginCapture_v2(d->stream, CU_CAPTURE_THREAD_LOCAL);
+    return code ? cuda_fail(d, fault, code, "recording a step") : CALO_OK;
+}
+
+static calo_status cuda_end_capture(calo_device *device, calo_graph **graph, calo_fault *fault)
+{
+    cuda_device *d = (cuda_device *)device;
+    cu_graph recorded = NULL;
+    calo_graph *made = calo_alloc(1, sizeof *made);
+    *graph = NULL;
+    d->cu.cuCtxSetCurrent(d->context); /* whatever happened, the recording has to end */
+    cu_result code = d->cu.cuStreamEndCapture(d->stream, &recorded);
+    if (!made)
+        calo_fail(fault, CALO_EMEMORY, "no host memory for a recorded step");
+    else if (!code && !fault->status)
+        code = d->cu.cuGraphInstantiateWithFlags(&made->exec, recorded, 0);
+    if (recorded)
+        d->cu.cuGraphDestroy(recorded);
+    if (code)
+        cuda_fail(d, fault, code, "recording a step");
+    if (fault->status)
+        calo_free(made);
+    else
+        *graph = made;
+    return fault->status;
+}
+
+static calo_status cuda_replay(calo_device *device, calo_graph *graph, calo_fault *fault)
+{
+    cuda_device *d = (cuda_device *)device;
+    calo_status status = enter(d, fault);
+    if (status)
+        return status;
+    const cu_result code = d->cu.cuGraphLaunch(graph->exec, d->stream);
+    return code ? cuda_fail(d, fault, code, "a recorded step") : CALO_OK;
+}
+
+static void cuda_release_graph(calo_device *device, calo_graph *graph)
+{
+    cuda_device *d = (cuda_device *)device;
+    d->cu.cuCtxSetCurrent(d->context);
+    d->cu.cuStreamSynchronize(d->stream);
+    d->cu.cuGraphExecDestroy(graph->exec);
+    calo_free(graph);
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 static void cuda_close(calo_device *device)
@@ -425,6 +483,10 @@ static const calo_device_api cuda_functions = {
     .kernel = cuda_kernel,
     .launch = cuda_launch,
     .finish = cuda_finish,
+    .capture = cuda_capture,
+    .end_capture = cuda_end_capture,
+    .replay = cuda_replay,
+    .release_graph = cuda_release_graph,
 };
 
 calo_status calo_cuda_open(int index, calo_device **device, calo_fault *fault)

@@ -16,6 +16,8 @@ typedef struct loop {
     calo_run *run;
     const calo_denoise *denoise;
     calo_tensor registers[CALO_REGISTERS];
+    calo_tensor input; /* of the denoiser: [B or 2B, h, w, C], in the run's type */
+    calo_graph *graph; /* of a recorded prediction, or NULL */
     calo_rng *rng;
 } loop;
 
@@ -40,25 +42,24 @@ void calo_draw_latents(calo_run *run, calo_rng *rng, calo_tensor t)
     calo_free(turned);
 }
 
-/* scale · X in the run's type; twice, one batch after the other, when guided. */
-static calo_tensor denoiser_input(const loop *l, double scale, bool guided)
+static bool is_guided(const loop *l)
+{
+    return l->denoise->guidance > 1;
+}
+
+/* input ← scale · X; twice, one batch after the other, when guided. */
+static void fill_input(const loop *l, double scale)
 {
     const calo_tensor x = l->registers[CALO_REGISTER_X];
-    const int64_t batch = x.dims[0];
-    if (!guided)
-        return calo_combine(l->run, &x, &scale, 1, 0, l->run->dtype);
-    int64_t dims[] = { 2 * batch, x.dims[1], x.dims[2], x.dims[3] };
-    calo_tensor input = calo_new(l->run, l->run->dtype, 4, dims);
-    for (int half = 0; half < 2; half++)
-        calo_combine_into(l->run, calo_batches(input, half * batch, batch), &x, &scale, 1, 0);
-    return input;
+    for (int half = 0; half <= is_guided(l) && !calo_failed(l->run); half++)
+        calo_combine_into(l->run, calo_batches(l->input, half * x.dims[0], x.dims[0]), &x, &scale, 1, 0);
 }
 
 /* E ← the prediction, guided. */
-static void guide(const loop *l, calo_tensor output, bool guided)
+static void guide(const loop *l, calo_tensor output)
 {
     const calo_tensor e = l->registers[CALO_REGISTER_E];
-    if (guided) {
+    if (is_guided(l)) {
         const double g = l->denoise->guidance, coefficients[] = { 1 - g, g };
         const calo_tensor halves[] = { calo_batches(output, 0, e.dims[0]), calo_batches(output, e.dims[0], e.dims[0]) };
         calo_combine_into(l->run, e, halves, coefficients, 2, 0);
@@ -103,17 +104,40 @@ static void tell(const loop *l, const char *key, int number, calo_tensor t)
         l->denoise->on_tensor(l->denoise->user, l->run, key, number, t);
 }
 
-static void one_step(const loop *l, int number)
+/* E ← the guided prediction for the input. */
+static void predict(const loop *l, int number)
+{
+    calo_tensor output = l->denoise->predict(l->denoise->user, l->run, l->input);
+    tell(l, "output", number, output);
+    guide(l, output);
+    calo_drop(l->run, &output);
+}
+
+/* The same with one launch: the first step compiles and loads what it needs, the second is recorded. */
+static void predict_recorded(loop *l, int number)
+{
+    calo_run *run = l->run;
+    if (!l->graph) {
+        if (run->device->api->capture(run->device, run->fault))
+            return;
+        predict(l, number);
+        run->device->api->end_capture(run->device, &l->graph, run->fault);
+    }
+    if (!calo_failed(run))
+        run->device->api->replay(run->device, l->graph, run->fault);
+}
+
+static void one_step(loop *l, int number)
 {
     const calo_step *step = &l->denoise->program->steps[number];
-    const bool guided = l->denoise->guidance > 1;
     calo_run *run = l->run;
-    calo_tensor input = denoiser_input(l, step->input_scale, guided);
-    calo_tensor output = l->denoise->predict(l->denoise->user, run, input, number);
-    calo_drop(run, &input);
-    tell(l, "output", number, output);
-    guide(l, output, guided);
-    calo_drop(run, &output);
+    const bool records = run->device && run->device->api->capture && !run->profile && !run->check && !l->denoise->on_tensor;
+    fill_input(l, step->input_scale);
+    l->denoise->begin_step(l->denoise->user, run, number);
+    if (records && number > 0 && !calo_failed(run))
+        predict_recorded(l, number);
+    else
+        predict(l, number);
     run->label = "scheduler";
     if (step->draws_noise)
         calo_draw_latents(run, l->rng, l->registers[CALO_REGISTER_Z]);
@@ -132,6 +156,9 @@ calo_tensor calo_denoise_run(calo_run *run, const calo_denoise *denoise, calo_te
         if (r != CALO_REGISTER_X && (program->registers_used >> r & 1))
             l.registers[r] = calo_new(run, CALO_F32, 4, latents.dims);
     l.registers[CALO_REGISTER_X] = latents;
+    l.input = calo_new(run, run->dtype, 4,
+                       (int64_t[]){ (1 + is_guided(&l)) * latents.dims[0], latents.dims[1], latents.dims[2],
+                                    latents.dims[3] });
     calo_combine_into(run, latents, &latents, &program->initial_noise_scale, 1, 0);
     tell(&l, "latents", 0, latents);
 
@@ -142,6 +169,9 @@ calo_tensor calo_denoise_run(calo_run *run, const calo_denoise *denoise, calo_te
             denoise->on_step(denoise->user, i + 1, calo_seconds() - begin))
             calo_fail(run->fault, CALO_ECANCELLED, "stopped after step %d of %d", i + 1, program->step_count);
     }
+    if (l.graph)
+        run->device->api->release_graph(run->device, l.graph);
+    calo_drop(run, &l.input);
     for (int r = 0; r < CALO_REGISTERS; r++)
         if (r != CALO_REGISTER_X)
             calo_drop(run, &l.registers[r]);

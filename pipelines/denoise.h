@@ -10,8 +10,12 @@ typedef struct calo_denoise {
     const calo_program *program;
     double guidance; /* > 1: `predict` sees the latents twice, unconditional half first, and is guided */
 
-    /* x [B or 2B, h, w, C], in the run's type, at the program's call number `call` → the prediction, same shape. */
-    calo_tensor (*predict)(void *user, calo_run *run, calo_tensor x, int call);
+    /* Sees to all in which the program's call number `call` differs from the others. */
+    void (*begin_step)(void *user, calo_run *run, int call);
+
+    /* x [B or 2B, h, w, C], in the run's type → the prediction, same shape. The same launches in every step: where the
+     * device can record them, it is called for the first two only. */
+    calo_tensor (*predict)(void *user, calo_run *run, calo_tensor x);
 
     /* After every step: how many are done, in how many seconds. Non-zero stops with CALO_ECANCELLED. */
     int (*on_step)(void *user, int done, double seconds);

@@ -186,10 +186,16 @@ static void prepare(flow *f)
     f->timing->encode_s = calo_seconds() - begin;
 }
 
-static calo_tensor predict(void *user, calo_run *run, calo_tensor x, int call)
+static void begin_step(void *user, calo_run *run, int call)
 {
     flow *f = user;
-    return calo_unet_predict(run, &f->model->unet, &f->cache, x, call);
+    calo_unet_begin_step(run, &f->cache, call);
+}
+
+static calo_tensor predict(void *user, calo_run *run, calo_tensor x)
+{
+    flow *f = user;
+    return calo_unet_predict(run, &f->model->unet, &f->cache, x);
 }
 
 static int on_step(void *user, int done, double seconds)
@@ -251,8 +257,8 @@ static void one_image(flow *f)
     calo_run *run = &f->run;
     calo_rng rng;
     const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.unet.in_channels };
-    const calo_denoise denoise = { .program = f->program, .guidance = f->request->guidance, .predict = predict,
-                                   .on_step = on_step, .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
+    const calo_denoise denoise = { .program = f->program, .guidance = f->request->guidance,
+                                   .begin_step = begin_step, .predict = predict, .on_step = on_step, .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
     run->label = "scheduler";
     calo_rng_seed(&rng, f->request->seed + (uint64_t)f->image);
     calo_tensor latents = calo_new(run, CALO_F32, 4, dims);

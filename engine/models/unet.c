@@ -22,7 +22,10 @@
 static void project_time(calo_run *run, const calo_unet_resnet *w, calo_tensor time, calo_unet_cache *cache)
 {
     calo_tensor projected = calo_linear(run, time, &w->time, NULL);
-    cache->time[w->index] = calo_cast(run, calo_take(&projected), CALO_F32);
+    projected = calo_cast(run, calo_take(&projected), CALO_F32);
+    cache->first[w->index] = calo_present(cache->times) ? calo_tensor_columns(cache->times) : 0;
+    cache->times = calo_present(cache->times) ? calo_concat(run, calo_take(&cache->times), calo_take(&projected))
+                                              : projected;
 }
 
 static void project_context(calo_run *run, const calo_unet_transformer *w, calo_tensor context,
@@ -47,9 +50,9 @@ void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timeste
 {
     const calo_unet_config *config = &unet->config;
     run->label = "unet";
-    cache->time = calo_alloc((size_t)unet->resnet_count, sizeof *cache->time);
+    cache->first = calo_alloc((size_t)unet->resnet_count, sizeof *cache->first);
     cache->context = calo_alloc((size_t)unet->block_count + 1, sizeof *cache->context);
-    if (!cache->time || !cache->context) {
+    if (!cache->first || !cache->context) {
         calo_fail(run->fault, CALO_EMEMORY, "no host memory for the unet's cache");
         return;
     }
@@ -68,15 +71,25 @@ void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timeste
         project_context(run, &unet->mid_transformer, context, cache);
     }
     calo_drop(run, &time);
+    if (!calo_failed(run))
+        cache->now = calo_new(run, CALO_F32, 2, (int64_t[]){ 1, calo_tensor_columns(cache->times) });
+}
+
+void calo_unet_begin_step(calo_run *run, const calo_unet_cache *cache, int step)
+{
+    if (calo_failed(run))
+        return;
+    const calo_tensor row = calo_batches(cache->times, step, 1);
+    calo_combine_into(run, cache->now, &row, (double[]){ 1 }, 1, 0);
 }
 
 void calo_unet_cache_free(calo_run *run, const calo_unet *unet, calo_unet_cache *cache)
 {
-    for (int i = 0; cache->time && i < unet->resnet_count; i++)
-        calo_drop(run, &cache->time[i]);
+    calo_drop(run, &cache->times);
+    calo_drop(run, &cache->now);
     for (int i = 0; cache->context && i < unet->block_count; i++)
         calo_drop(run, &cache->context[i]);
-    calo_free(cache->time);
+    calo_free(cache->first);
     calo_free(cache->context);
     *cache = (calo_unet_cache){ 0 };
 }
@@ -88,7 +101,6 @@ typedef struct call {
     calo_run *run;
     const calo_unet *unet;
     const calo_unet_cache *cache;
-    int step;
 } call;
 
 /* x [B,H,W,C] → [B,H,W,O]; x stays. */
@@ -96,7 +108,8 @@ static calo_tensor resnet(const call *c, const calo_unet_resnet *w, calo_tensor 
 {
     const calo_activation act = c->unet->config.act_fn;
     calo_run *run = c->run;
-    calo_tensor time = calo_batches(c->cache->time[w->index], c->step, 1);
+    calo_tensor time = calo_columns(c->cache->now, c->cache->first[w->index], w->time.weight.dims[0]);
+    time.stride = w->time.weight.dims[0]; /* one row: its columns are dense */
     calo_tensor skip = calo_present(w->shortcut.weight) ? calo_linear(run, x, &w->shortcut, NULL) : x;
     calo_tensor h = calo_group_norm(run, x, &w->norm1, act);
     h = calo_conv2d(run, calo_take(&h), &w->conv1, &(calo_epilogue){ .channel_bias = time });
@@ -206,10 +219,9 @@ static calo_tensor level_up(const call *c, const calo_unet_level *level, calo_te
     return level->resamples ? upsample(c, &level->resample, h, skips->kept[skips->count - 1]) : h;
 }
 
-calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_unet_cache *cache, calo_tensor x,
-                              int step)
+calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_unet_cache *cache, calo_tensor x)
 {
-    const call c = { run, unet, cache, step };
+    const call c = { run, unet, cache };
     skips skips = { .count = 0 };
     run->label = "unet";
 

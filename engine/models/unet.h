@@ -52,7 +52,9 @@ typedef struct calo_unet {
 /* What does not change between steps: every resnet's projection of every timestep, every block's cross-attention keys
  * and values. It lives in the run's arena. */
 typedef struct calo_unet_cache {
-    calo_tensor *time;    /* [resnet_count] of f32 [timesteps, C] */
+    calo_tensor times;    /* f32 [timesteps, ΣC]: the resnets' projections, one beside the other */
+    calo_tensor now;      /* f32 [1, ΣC]: the row of the step that runs, so that every call reads the same addresses */
+    int64_t *first;       /* [resnet_count]: a resnet's first column */
     calo_tensor *context; /* [block_count] of [B, T, 2·C]: keys, then values */
 } calo_unet_cache;
 
@@ -64,8 +66,10 @@ void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timeste
                        calo_unet_cache *cache);
 void calo_unet_cache_free(calo_run *run, const calo_unet *unet, calo_unet_cache *cache);
 
-/* x [B, h, w, in_channels] at timestep number `step` of the cache → the raw prediction [B, h, w, out_channels]. */
-calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_unet_cache *cache, calo_tensor x,
-                              int step);
+/* The next call is at timestep number `step` of the cache. */
+void calo_unet_begin_step(calo_run *run, const calo_unet_cache *cache, int step);
+
+/* x [B, h, w, in_channels] → the raw prediction [B, h, w, out_channels]. The same launches for every step. */
+calo_tensor calo_unet_predict(calo_run *run, const calo_unet *unet, const calo_unet_cache *cache, calo_tensor x);
 
 #endif
