@@ -1,7 +1,7 @@
 /* Compiled kernels on disk. A file is the SHA-256 of its bytes and then the bytes, so a torn or spoilt one is seen. */
 #include "kernel_cache.h"
+#include "hash.h"
 #include "shim.h"
-#include "weights/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>

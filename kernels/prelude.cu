@@ -1,9 +1,9 @@
 /* The start of every CUDA kernel: storage types and their loads. Each source is compiled after this text, by NVRTC for a
    device, and as C++ by the emulator of the tests, which brings its own ptx.cu.
 
-   The dialect is C with a few words of ours: SHARED(type, name, [dims]) declares shared memory,
-   SHARED_POINTER(type) points into it, KERNEL(threads) begins a kernel of that many threads a block, UNROLL unrolls the loop that follows. Shared memory is only touched element by element or
-   through ptx.cu, so that the emulator can watch it.
+   The dialect is C with a few words of ours: SHARED(type, name, [dims]) declares shared memory, SHARED_POINTER(type)
+   points into it, KERNEL(threads) begins a kernel of that many threads a block, UNROLL unrolls the loop that follows.
+   Shared memory is only touched element by element or through ptx.cu, so that the emulator can watch it.
 
    Storage is f32, f16 or bf16, arithmetic is always float. ACT is the activations' type, WEIGHT the weights', each one
    of TYPE_F32, TYPE_F16, TYPE_BF16; both 16-bit types are held as their bits. A tensor arrives as a slab and an offset

@@ -1,7 +1,7 @@
 /* Opening a model: the folder's JSON, the files of its parts, a single file, or a layout. */
 #include "checkpoint.h"
+#include "../hash.h"
 #include "detect.h"
-#include "hash.h"
 #include "names.h"
 
 #include <inttypes.h>

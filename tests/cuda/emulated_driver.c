@@ -1,32 +1,16 @@
 /* The emulated driver API. */
 #define _GNU_SOURCE
-#include "emulated_driver.h"
 #include "emulated_compiler.h"
+#include "emulated_state.h"
 #include "fibers.h"
 
 #include <dlfcn.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    SUCCESS = 0,
-    INVALID_VALUE = 1,
-    LAUNCH_RESOURCES = 701,
-    ILLEGAL_ADDRESS = 700,
-    LAUNCH_FAILED = 719,
-    CAPTURE_UNSUPPORTED = 900,
-    BAND = 4096,
-    MAX_PARAMETERS = 64,
-};
+enum { LAUNCH_RESOURCES = 701, LAUNCH_FAILED = 719, MAX_PARAMETERS = 64 };
 
-static const size_t TOTAL = (size_t)8 << 30;
-
-struct cu_context_record {
-    int unused;
-};
 struct cu_module_record {
     void *library;
     emulated_program program;
@@ -35,9 +19,6 @@ struct cu_function_record {
     const emulated_entry *entry;
     const emulated_program *program;
     struct cu_function_record *next; /* of all, for the life of the process */
-};
-struct cu_stream_record {
-    cu_graph capture; /* what is being recorded, or NULL */
 };
 struct cu_event_record {
     int unused;
@@ -58,51 +39,23 @@ struct cu_graph_exec_record {
     launch *first;
 };
 
-typedef struct memory {
-    unsigned char *base;
-    size_t bytes;
-    struct memory *next;
-} memory;
+emulator_state emulator;
 
-static struct {
-    int capability;
-    long calls, fails_at, objects;
-    cu_result fails_with;
-    cu_result sticky; /* of a kernel's fault: every call gives it from then on */
-    char report[512];
-    memory *memories;
-    size_t allocated;
-    struct cu_context_record context;
-    int retained;
-    cu_function functions;
-} emulator;
-
-/* Counts a call; what it is to return instead of being done, or SUCCESS. */
-static cu_result arrive(void)
+cu_result arrive(void)
 {
     if (++emulator.calls == emulator.fails_at)
         return emulator.fails_with;
     return emulator.sticky;
 }
 
-#define ARRIVE()                                                                                                       \
-    do {                                                                                                               \
-        const cu_result early = arrive();                                                                              \
-        if (early)                                                                                                     \
-            return early;                                                                                              \
-    } while (0)
-
-/* A call that releases is done even where it is the one that fails, so that a test's own books stay right. */
-#define ARRIVE_RELEASING() const cu_result early = arrive()
-
-static void *make(size_t size)
+void *make(size_t size)
 {
     void *made = calloc(1, size);
     emulator.objects += made != NULL;
     return made;
 }
 
-static void unmake(void *object)
+void unmake(void *object)
 {
     emulator.objects -= object != NULL;
     free(object);
@@ -166,7 +119,7 @@ static cu_result total_memory(size_t *bytes, cu_device device)
 {
     ARRIVE();
     (void)device;
-    *bytes = TOTAL;
+    *bytes = EMULATED_MEMORY;
     return SUCCESS;
 }
 
@@ -279,106 +232,6 @@ static cu_result set_function_attribute(cu_function function, int attribute, int
     ARRIVE();
     (void)function;
     return attribute == CU_FUNCTION_MAX_DYNAMIC_SHARED && value <= 227 << 10 ? SUCCESS : INVALID_VALUE;
-}
-
-/* ---- memory ----------------------------------------------------------------------------------------------------- */
-
-static bool band_is_whole(const unsigned char *band)
-{
-    for (int i = 0; i < BAND; i++)
-        if (band[i] != 0xa5)
-            return false;
-    return true;
-}
-
-/* A kernel that wrote beyond an allocation leaves the context with an illegal address. */
-static void check_bands(void)
-{
-    for (const memory *m = emulator.memories; m && !emulator.sticky; m = m->next)
-        if (!band_is_whole(m->base) || !band_is_whole(m->base + BAND + m->bytes)) {
-            snprintf(emulator.report, sizeof emulator.report, "a kernel wrote outside of %zu bytes of device memory",
-                     m->bytes);
-            emulator.sticky = ILLEGAL_ADDRESS;
-        }
-}
-
-static cu_result allocate(cu_pointer *pointer, size_t bytes)
-{
-    ARRIVE();
-    if (!bytes)
-        return INVALID_VALUE;
-    if (bytes > TOTAL - emulator.allocated)
-        return CU_OUT_OF_MEMORY;
-    memory *made = make(sizeof *made);
-    if (!made || posix_memalign((void **)&made->base, BAND, bytes + 2 * BAND)) {
-        unmake(made);
-        return CU_OUT_OF_MEMORY;
-    }
-    memset(made->base, 0xa5, BAND);
-    memset(made->base + BAND + bytes, 0xa5, BAND);
-    made->bytes = bytes;
-    made->next = emulator.memories;
-    emulator.memories = made;
-    emulator.allocated += bytes;
-    *pointer = (cu_pointer)(uintptr_t)(made->base + BAND);
-    return SUCCESS;
-}
-
-static cu_result release_memory(cu_pointer pointer)
-{
-    ARRIVE_RELEASING();
-    check_bands();
-    for (memory **m = &emulator.memories; *m; m = &(*m)->next)
-        if ((cu_pointer)(uintptr_t)((*m)->base + BAND) == pointer) {
-            memory *gone = *m;
-            *m = gone->next;
-            emulator.allocated -= gone->bytes;
-            free(gone->base);
-            unmake(gone);
-            return early;
-        }
-    return INVALID_VALUE;
-}
-
-static cu_result memory_info(size_t *available, size_t *total)
-{
-    ARRIVE();
-    *available = TOTAL - emulator.allocated;
-    *total = TOTAL;
-    return SUCCESS;
-}
-
-static cu_result allocate_host(void **pointer, size_t bytes, unsigned flags)
-{
-    ARRIVE();
-    (void)flags;
-    *pointer = make(bytes);
-    return *pointer ? SUCCESS : CU_OUT_OF_MEMORY;
-}
-
-static cu_result release_host(void *pointer)
-{
-    ARRIVE_RELEASING();
-    unmake(pointer);
-    return early;
-}
-
-static cu_result copy_in(cu_pointer to, const void *from, size_t bytes, cu_stream stream)
-{
-    ARRIVE();
-    if (stream->capture)
-        return CAPTURE_UNSUPPORTED;
-    memcpy((void *)(uintptr_t)to, from, bytes);
-    return SUCCESS;
-}
-
-static cu_result copy_out(void *to, cu_pointer from, size_t bytes, cu_stream stream)
-{
-    ARRIVE();
-    if (stream->capture)
-        return CAPTURE_UNSUPPORTED;
-    memcpy(to, (const void *)(uintptr_t)from, bytes);
-    return SUCCESS;
 }
 
 /* ---- streams, events, launches ---------------------------------------------------------------------------------- */

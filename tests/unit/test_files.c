@@ -3,7 +3,7 @@
 #include "../../engine/shim.h"
 #include "../../engine/text/tokenizer.h"
 #include "../../engine/weights/checkpoint.h"
-#include "../../engine/weights/hash.h"
+#include "../../engine/hash.h"
 #include "../../engine/weights/names.h"
 
 #include <setjmp.h>

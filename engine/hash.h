@@ -2,7 +2,7 @@
 #ifndef CALO_HASH_H
 #define CALO_HASH_H
 
-#include "../shim.h"
+#include "shim.h"
 
 /* SHA-256 (FIPS 180-4) of `size` bytes. */
 void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32]);
