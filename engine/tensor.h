@@ -16,7 +16,8 @@
 /* How a weight's numbers lie in memory. dims are the logical ones in every case.
    Rows: as dims say. Panels, for a weight of N outputs and K inputs (K = kh·kw·Ci for a convolution): N is cut into
    panels of 32 columns, [⌈N/32⌉][K][32], the last one filled with zeros. Gated (GEGLU, N = 2F): each panel holds 16
-   value columns f … f+15 and then their 16 gate columns, [⌈F/16⌉][K][16 + 16]. */
+   value columns f … f+15 and then their 16 gate columns, [⌈F/16⌉][K][16 + 16]. By output (CUDA, whose tensor cores and
+   TMA want k contiguous): each panel is turned, [⌈N/32⌉][32][K], so a weight is 32 ⌈N/32⌉ rows of K. */
 typedef enum calo_layout { CALO_ROWS, CALO_PANELS, CALO_PANELS_GATED } calo_layout;
 
 typedef struct calo_buffer calo_buffer; /* a slab of device memory, the device's own */
@@ -24,6 +25,7 @@ typedef struct calo_buffer calo_buffer; /* a slab of device memory, the device's
 typedef struct calo_tensor {
     calo_type type;       /* CALO_AUTO: there is no tensor */
     calo_layout layout;
+    bool by_output;       /* of panels */
     int rank;
     bool taken;           /* its memory is given back by the op that reads it next (calo_take) */
     int64_t dims[CALO_MAX_RANK];

@@ -43,12 +43,15 @@ calo_verdict calo_judge(const double *expected, const float *naive, const double
 }
 
 /* Memory index of logical element (n, k) of a packed weight of N outputs and K inputs. */
-static int64_t panel_index(calo_layout layout, int64_t n, int64_t k, int64_t outputs, int64_t inputs)
+static int64_t panel_index(calo_tensor t, int64_t n, int64_t k, int64_t outputs, int64_t inputs)
 {
-    if (layout == CALO_PANELS)
-        return n / CALO_PANEL * inputs * CALO_PANEL + k * CALO_PANEL + n % CALO_PANEL;
-    int64_t half = CALO_PANEL / 2, features = outputs / 2, gate = n >= features, f = n - gate * features;
-    return f / half * inputs * CALO_PANEL + k * CALO_PANEL + gate * half + f % half;
+    int64_t panel = n / CALO_PANEL, column = n % CALO_PANEL;
+    if (t.layout == CALO_PANELS_GATED) {
+        const int64_t half = CALO_PANEL / 2, features = outputs / 2, gate = n >= features, f = n - gate * features;
+        panel = f / half;
+        column = gate * half + f % half;
+    }
+    return panel * inputs * CALO_PANEL + (t.by_output ? column * inputs + k : k * CALO_PANEL + column);
 }
 
 /* A strided tensor is read as the whole span from its first to its last element. */
@@ -84,7 +87,7 @@ double *calo_tensor_doubles(calo_run *run, calo_tensor t)
         int64_t outputs = t.dims[0], inputs = count / outputs;
         for (int64_t n = 0; n < outputs; n++)
             for (int64_t k = 0; k < inputs; k++)
-                values[n * inputs + k] = raw[panel_index(t.layout, n, k, outputs, inputs)];
+                values[n * inputs + k] = raw[panel_index(t, n, k, outputs, inputs)];
     }
     calo_free(raw);
     return values;

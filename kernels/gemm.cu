@@ -1,10 +1,10 @@
 /* A tile of a matrix product on tensor cores, which linear and conv2d share: sums += A · B, 16-bit, f32 sums.
 
    A block of 4 warps makes TILE_M rows × TILE_PANELS panels of 32 columns; a warp has half of the rows and half of the
-   columns. Per step of 32 of k a stage of shared memory holds A as TILE_M rows of 64 bytes, and of each panel 32 rows
-   (one per k) of 64 bytes, as the packed weight has them: a panel's step is 2 KiB in one piece. Chunk c (8 numbers) of a
-   row r lies at c ^ (r / 2 % 4), so that the 8 rows of an ldmatrix are in different banks. Three stages, filled by
-   cp.async two steps ahead: 48 KiB at 128 × 128, where a thread has 128 sums and a warp loads 8 KiB per 64 mma. */
+   columns. Per step of 32 of k a stage of shared memory holds TILE_M rows of A and the tile's rows of the weight (one per
+   output), 64 bytes each. Chunk c (8 numbers) of a row r lies at c ^ (r / 2 % 4), so that the 8 rows of an ldmatrix are
+   in different banks. Three stages, filled by cp.async two steps ahead: 48 KiB at 128 × 128, where a thread has 128 sums
+   and a warp loads 8 KiB per 64 mma. */
 #ifndef GATED
 #define GATED 0
 #endif
@@ -50,15 +50,14 @@ INLINE void clear_sums(float (*sums)[FRAGMENTS_N][4])
                 sums[i][j][e] = 0.0f;
 }
 
-/* One step's panels, w [panels][inputs][32] from panel `first` and row k on, zeros past their ends. */
+/* One step's weights, w [panels][32][inputs] from panel `first` and input k on, zeros past their ends. */
 INLINE void load_panels(SHARED_POINTER(ushort) b, const ushort *w, int first, int panels, int k, int end, int inputs)
 {
     UNROLL
     for (int i = 0; i < TILE_PANELS; i++) {
-        const int row = threadIdx.x / 4, chunk = threadIdx.x % 4;
-        const bool valid = first + i < panels && k + row < end;
-        copy_async(b + i * (32 * STEP_K) + tile_offset(row, chunk),
-                   w + (valid ? ((ulong)(first + i) * inputs + k + row) * 32 + chunk * 8 : 0), valid);
+        const int row = i * 32 + threadIdx.x / 4, at = k + threadIdx.x % 4 * 8;
+        const bool valid = first + i < panels && at < end;
+        copy_async(b + tile_offset(row, threadIdx.x % 4), w + (valid ? ((ulong)first * 32 + row) * inputs + at : 0), valid);
     }
 }
 
@@ -72,11 +71,8 @@ INLINE void multiply_stage(SHARED_POINTER(ushort) a, SHARED_POINTER(ushort) b, f
         for (int i = 0; i < FRAGMENTS_M; i++)
             ldmatrix4(as[i], a + tile_offset(warp_row() + i * 16 + lane % 16, 2 * k + lane / 16));
         UNROLL
-        for (int j = 0; j < FRAGMENTS_N / 2; j++) {
-            const int column = warp_column() + j * 16;
-            ldmatrix4_trans(bs[j], b + column / 32 * (32 * STEP_K) +
-                                       tile_offset(k * 16 + lane % 16, column % 32 / 8 + lane / 16));
-        }
+        for (int j = 0; j < FRAGMENTS_N / 2; j++) /* columns 0 … 7 at k 0 … 7 and 8 … 15, then columns 8 … 15 */
+            ldmatrix4(bs[j], b + tile_offset(warp_column() + j * 16 + lane % 8 + lane / 16 * 8, 2 * k + lane / 8 % 2));
         UNROLL
         for (int i = 0; i < FRAGMENTS_M; i++)
             UNROLL
@@ -185,7 +181,7 @@ INLINE void multiply_floats(SHARED_POINTER(float) a, SHARED_POINTER(float) b, fl
         UNROLL
         for (int i = 0; i < PER; i++) {
             as[i] = a[k * (TILE + 1) + r + 16 * i];
-            bs[i] = b[k * TILE + c + 16 * i];
+            bs[i] = b[k * (TILE + 1) + c + 16 * i];
         }
         UNROLL
         for (int i = 0; i < PER; i++)
@@ -195,12 +191,14 @@ INLINE void multiply_floats(SHARED_POINTER(float) a, SHARED_POINTER(float) b, fl
     }
 }
 
-/* Rows k … k+15 of the tile's panels as floats, zeros past their ends. */
+/* Inputs k … k+15 of the tile's outputs as floats, zeros past their ends. */
 INLINE void load_float_panels(SHARED_POINTER(float) b, const weight *w, int first, int panels, int k, int inputs)
 {
     for (int e = threadIdx.x; e < 16 * TILE; e += 256) {
-        const int row = k + e / TILE, column = e % TILE, panel = first + column / 32;
-        b[e] = row < inputs && panel < panels ? load_weight(w, ((ulong)panel * inputs + row) * 32 + column % 32) : 0.0f;
+        const int row = e / 16, at = k + e % 16;
+        b[e % 16 * (TILE + 1) + row] = at < inputs && first + row / 32 < panels
+                                           ? load_weight(w, ((ulong)first * 32 + row) * inputs + at)
+                                           : 0.0f;
     }
 }
 

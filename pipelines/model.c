@@ -59,7 +59,8 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
 {
     const calo_device_info info = calo_model_device(model);
     watcher watcher = { .options = options };
-    calo_parameters p = { .checkpoint = &model->checkpoint, .random_type = model->dtype, .arena = &model->weights,
+    calo_parameters p = { .checkpoint = &model->checkpoint, .random_type = model->dtype,
+                          .by_output = calo_model_device(model).backend == CALO_CUDA, .arena = &model->weights,
                           .fault = fault, .device = model->context->device, .user = &watcher };
     calo_arena_init(&model->weights, model->context->device, &info);
     calo_model_parameters(&p, model, false);

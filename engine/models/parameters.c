@@ -164,25 +164,40 @@ static calo_status read_row(const matrix *m, int64_t row, float *values, calo_fa
     return CALO_OK;
 }
 
-/* [32][inputs][taps] → [taps][inputs][32] in the tensor's type. */
+/* At most 32 numbers in the tensor's type. */
+static void put_line(const matrix *m, const float *line, int64_t count, unsigned char *to)
+{
+    uint16_t half[CALO_PANEL];
+    if (m->tensor.type == CALO_F32) {
+        memcpy(to, line, (size_t)count * sizeof *line);
+        return;
+    }
+    for (int64_t n = 0; n < count; n++)
+        half[n] = m->tensor.type == CALO_F16 ? calo_to_f16(line[n]) : calo_to_bf16(line[n]);
+    memcpy(to, half, (size_t)count * sizeof *half);
+}
+
+/* [32][inputs][taps] → [taps][inputs][32], or by output [32][taps][inputs], in the tensor's type. */
 static void pack_panel(const matrix *m, const float *rows, unsigned char *to)
 {
     const int64_t size = m->inputs * m->taps;
+    const size_t each = calo_type_size(m->tensor.type);
+    float line[CALO_PANEL];
     for (int64_t tap = 0; tap < m->taps; tap++)
-        for (int64_t c = 0; c < m->inputs; c++) {
-            const float *from = rows + c * m->taps + tap;
-            const int64_t at = (tap * m->inputs + c) * CALO_PANEL;
-            float line[CALO_PANEL];
-            uint16_t half[CALO_PANEL];
-            for (int n = 0; n < CALO_PANEL; n++)
-                line[n] = from[n * size];
-            if (m->tensor.type == CALO_F32) {
-                memcpy(to + at * 4, line, sizeof line);
-                continue;
+        if (m->tensor.by_output) {
+            for (int64_t n = 0; n < CALO_PANEL; n++)
+                for (int64_t c = 0, count; c < m->inputs; c += count) {
+                    count = m->inputs - c < CALO_PANEL ? m->inputs - c : CALO_PANEL;
+                    for (int64_t i = 0; i < count; i++)
+                        line[i] = rows[n * size + (c + i) * m->taps + tap];
+                    put_line(m, line, count, to + (size_t)(n * size + tap * m->inputs + c) * each);
+                }
+        } else {
+            for (int64_t c = 0; c < m->inputs; c++) {
+                for (int64_t n = 0; n < CALO_PANEL; n++)
+                    line[n] = rows[n * size + c * m->taps + tap];
+                put_line(m, line, CALO_PANEL, to + (size_t)(tap * m->inputs + c) * CALO_PANEL * each);
             }
-            for (int n = 0; n < CALO_PANEL; n++)
-                half[n] = m->tensor.type == CALO_F16 ? calo_to_f16(line[n]) : calo_to_bf16(line[n]);
-            memcpy(to + at * 2, half, sizeof half);
         }
 }
 
@@ -337,6 +352,7 @@ static void load_matrix(calo_parameters *p, calo_tensor *weight, calo_tensor *bi
     *weight = r->kernel ? calo_shape(type, 4, (int64_t[]){ rows, kernel, kernel, r->inputs })
                         : calo_shape(type, 2, (int64_t[]){ rows, r->inputs });
     weight->layout = r->layout;
+    weight->by_output = p->by_output;
     const bool filled = place(p, weight);
     m.tensor = *weight;
     if (filled)

@@ -20,6 +20,7 @@ typedef struct calo_parameters {
     const calo_checkpoint *checkpoint;
     calo_part part;
     calo_type random_type; /* of a layout's weights: f32, f16 or bf16 */
+    bool by_output;        /* how panels lie (engine/tensor.h): as the device's kernels want them */
     calo_arena *arena;
     calo_fault *fault;
     calo_device *device;   /* NULL, or an arena that is not committed: nothing is read or written */

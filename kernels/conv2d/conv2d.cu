@@ -96,7 +96,7 @@ KERNEL(256) conv2d_sum(const float *partial, ulong partial_at, int splits, int r
 KERNEL(256) conv2d_tile(const act *x, CONV_ARGUMENTS, int panels)
 {
     SHARED(float, a, [16 * (TILE + 1)]);
-    SHARED(float, b, [16 * TILE]);
+    SHARED(float, b, [16 * (TILE + 1)]);
     const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE, inputs = KH * KW * channels;
     float sums[PER][PER] = { { 0 } };
     x += x_at;

@@ -1,4 +1,4 @@
-/* y = epilogue(x · Wᵀ). W lies in panels [N/32][K][32] (engine/tensor.h), x and y in rows.
+/* y = epilogue(x · Wᵀ). W lies in panels by output, 32 ⌈N/32⌉ rows of K (engine/tensor.h), x and y in rows.
 
    linear_mma    tensor cores, 16-bit x and W of one type, K and the row stride multiples of 8 (gemm.cu says how the tile
                  works). Blocks of the same rows follow each other, so that x comes from L2. Where few tiles cannot fill
@@ -60,7 +60,7 @@ KERNEL(256) linear_tile(const act *x, ulong x_at, const weight *w, ulong w_at, i
                         int stride, EPILOGUE_ARGUMENTS, int panels)
 {
     SHARED(float, a, [16 * (TILE + 1)]);
-    SHARED(float, b, [16 * TILE]);
+    SHARED(float, b, [16 * (TILE + 1)]);
     const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE;
     float sums[PER][PER] = { { 0 } };
     x += x_at;

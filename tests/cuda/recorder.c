@@ -101,6 +101,7 @@ static calo_tensor weights(calo_type type, calo_layout layout, int rank, int64_t
 {
     calo_tensor t = shaped(type, rank, a, b, c, d);
     t.layout = layout;
+    t.by_output = true;
     return t;
 }
 

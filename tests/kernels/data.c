@@ -169,21 +169,20 @@ calo_tensor check_activations(check *c, data_kind kind, double scale, int rank, 
 }
 
 /* Where element (n, k) of a weight of N outputs and K inputs lies: the packing that engine/tensor.h describes. */
-static int64_t packed(calo_layout layout, int64_t n, int64_t k, int64_t outputs, int64_t inputs)
+static int64_t packed(calo_tensor t, int64_t n, int64_t k, int64_t outputs, int64_t inputs)
 {
-    if (layout == CALO_ROWS)
+    if (t.layout == CALO_ROWS)
         return n * inputs + k;
-    if (layout == CALO_PANELS)
-        return (n / 32 * inputs + k) * 32 + n % 32;
-    const bool gate = n >= outputs / 2;
-    const int64_t f = gate ? n - outputs / 2 : n;
-    return (f / 16 * inputs + k) * 32 + (gate ? 16 : 0) + f % 16;
+    const bool gated = t.layout == CALO_PANELS_GATED, gate = gated && n >= outputs / 2;
+    const int64_t f = gate ? n - outputs / 2 : n, row = gated ? f / 16 * 32 + (gate ? 16 : 0) + f % 16 : n;
+    return t.by_output ? row * inputs + k : (row / 32 * inputs + k) * 32 + row % 32;
 }
 
 calo_tensor check_weights(check *c, calo_layout layout, double scale, int rank, const int64_t *dims)
 {
     calo_tensor t = calo_shape(c->weight, rank, dims);
     t.layout = layout;
+    t.by_output = c->run.info.backend == CALO_CUDA;
     const size_t size = calo_type_size(t.type);
     const int64_t outputs = dims[0], inputs = calo_tensor_count(t) / outputs;
     const uint64_t bytes = calo_tensor_bytes(t);
@@ -192,7 +191,7 @@ calo_tensor check_weights(check *c, calo_layout layout, double scale, int rank, 
         memset(at, 0, (size_t)bytes);
     for (int64_t n = 0; at && n < outputs; n++)
         for (int64_t k = 0; k < inputs; k++)
-            put(at + (size_t)packed(layout, n, k, outputs, inputs) * size, t.type, scale * check_gauss(c));
+            put(at + (size_t)packed(t, n, k, outputs, inputs) * size, t.type, scale * check_gauss(c));
     return send(c, t);
 }
 

@@ -113,7 +113,7 @@ mutate "a fragment's rows and columns are exchanged" gemm.cu 's#(e >> 1) \* 8#(e
 mutate "a fragment is read unswizzled" gemm.cu 's#2 \* k + lane / 16))#2 * k + lane / 16 ^ 1))#' conv2d $half --variant 'mma*'
 mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows \&\& n < columns)#if (n < columns)#' \
     linear $half --variant 'mma*'
-mutate "panels are read beyond their last k" gemm.cu 's# \&\& k + row < end##' conv2d $half --variant 'mma*'
+mutate "weights are read beyond their last k" gemm.cu 's# \&\& at < end##' conv2d $half --variant 'mma*'
 mutate "splits of k are stored over each other" gemm.cu '/blockIdx.z \* rows \* width/d' linear $half --variant 'mma*'
 mutate "taps run down instead of along" conv2d/conv2d.cu 's#kx = tap % KW#kx = tap / KW#' conv2d $half --variant 'mma*'
 mutate "some threads meet a barrier that others do not" reduce/reduce.cu \
