@@ -36,6 +36,11 @@ enum {
 
     CU_FUNCTION_MAX_DYNAMIC_SHARED = 8,
 
+    CU_MAP_F16 = 6,
+    CU_MAP_BF16 = 9,
+    CU_MAP_SWIZZLE_128 = 3,
+    CU_MAP_L2_256 = 3,
+
     CU_STREAM_NON_BLOCKING = 1,
     CU_EVENT_DISABLE_TIMING = 2,
     CU_CAPTURE_THREAD_LOCAL = 1,
@@ -87,6 +92,13 @@ _Static_assert(sizeof(cu_launch_attribute) == 72 && sizeof(cu_launch_config) == 
     X(cuEventRecord, (cu_event event, cu_stream stream))                                                               \
     X(cuEventSynchronize, (cu_event event))                                                                            \
     X(cuEventDestroy_v2, (cu_event event))                                                                             \
+    X(cuTensorMapEncodeTiled,                                                                                          \
+      (void *map, int type, unsigned rank, cu_pointer base, const uint64_t *dims, const uint64_t *strides,             \
+       const unsigned *box, const unsigned *steps, int interleave, int swizzle, int l2, int outside))                  \
+    X(cuTensorMapEncodeIm2col,                                                                                         \
+      (void *map, int type, unsigned rank, cu_pointer base, const uint64_t *dims, const uint64_t *strides,             \
+       const int *lower, const int *upper, unsigned channels, unsigned pixels, const unsigned *steps, int interleave,  \
+       int swizzle, int l2, int outside))                                                                              \
     X(cuLaunchKernelEx, (const cu_launch_config *config, cu_function function, void **parameters, void **extra))       \
     X(cuStreamBeginCapture_v2, (cu_stream stream, int mode))                                                           \
     X(cuStreamEndCapture, (cu_stream stream, cu_graph *graph))                                                         \

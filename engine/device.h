@@ -26,16 +26,32 @@ typedef struct calo_device_info {
     double peak_bandwidth;     /* bytes/s; 0 until probed */
 } calo_device_info;
 
+/* How the loads of CUDA's tensor memory accelerator (sm_90) see a 16-bit tensor: dimensions from the innermost, dense one
+   outwards, and the box that one load brings; what of it lies outside of the tensor arrives as zeros. In shared memory
+   its rows of 64 numbers are swizzled by 128 bytes. Convolution's map (im2col) is of [B, H, W, C]: a load brings box[0]
+   channels of box[1] pixels, taken `step` apart from corner `lower` up to `upper` beyond the image's last (x, then y). */
+typedef struct calo_map {
+    calo_type type;
+    uint64_t offset; /* bytes from the start of the buffer */
+    int rank;
+    uint64_t dims[4], strides[4]; /* elements; bytes from one to the next, strides[0] is not looked at */
+    unsigned box[4];
+    bool im2col;
+    int lower[2], upper[2];
+    unsigned step;
+} calo_map;
+
 /* One kernel argument. A tensor is passed as two: its buffer and its offset in elements. */
 typedef struct calo_argument {
-    enum { CALO_ARG_BUFFER, CALO_ARG_VALUE, CALO_ARG_LOCAL } kind;
-    calo_buffer *buffer;
+    enum { CALO_ARG_BUFFER, CALO_ARG_VALUE, CALO_ARG_LOCAL, CALO_ARG_MAP } kind;
+    calo_buffer *buffer; /* also the map's */
     size_t size; /* bytes of the value, or of the local memory */
     union {
         int32_t i;
         uint64_t u;
         float f;
         float f8[8];
+        calo_map map;
     } value;
 } calo_argument;
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PARAMETERS = 64, STAGES = 2, STAGE_BYTES = 4 << 20, DIRECT_BYTES = 64 << 10 };
+enum { MAX_PARAMETERS = 64, MAX_MAPS = 4, STAGES = 2, STAGE_BYTES = 4 << 20, DIRECT_BYTES = 64 << 10 };
 
 struct calo_buffer {
     cu_pointer memory;
@@ -339,14 +339,29 @@ static cu_result allow_shared(cuda_device *d, calo_kernel *kernel, size_t bytes)
     return d->cu.cuFuncSetAttribute(kernel->function, CU_FUNCTION_MAX_DYNAMIC_SHARED, (int)bytes);
 }
 
+/* A tensor map as the kernel takes it, 128 bytes. */
+static cu_result encode_map(const cuda_device *d, const calo_argument *a, void *to)
+{
+    const calo_map *m = &a->value.map;
+    const int type = m->type == CALO_F16 ? CU_MAP_F16 : CU_MAP_BF16;
+    const cu_pointer base = a->buffer->memory + m->offset;
+    const unsigned rank = (unsigned)m->rank, steps[] = { 1, m->step, m->step, 1 }, ones[] = { 1, 1, 1, 1 };
+    return m->im2col
+               ? d->cu.cuTensorMapEncodeIm2col(to, type, rank, base, m->dims, m->strides + 1, m->lower, m->upper,
+                                               m->box[0], m->box[1], steps, 0, CU_MAP_SWIZZLE_128, CU_MAP_L2_256, 0)
+               : d->cu.cuTensorMapEncodeTiled(to, type, rank, base, m->dims, m->strides + 1, m->box, ones, 0,
+                                              CU_MAP_SWIZZLE_128, CU_MAP_L2_256, 0);
+}
+
 static calo_status cuda_launch(calo_device *device, calo_kernel *kernel, const calo_argument *arguments, int count,
                                const size_t global[3], const size_t local[3], calo_fault *fault)
 {
     cuda_device *d = (cuda_device *)device;
     void *parameters[MAX_PARAMETERS];
     cu_pointer addresses[MAX_PARAMETERS];
+    _Alignas(64) unsigned char maps[MAX_MAPS][128];
     size_t shared = 0;
-    int used = 0;
+    int used = 0, mapped = 0;
     calo_status status = enter(d, fault);
     if (status)
         return status;
@@ -354,6 +369,13 @@ static calo_status cuda_launch(calo_device *device, calo_kernel *kernel, const c
         const calo_argument *a = &arguments[i];
         if (a->kind == CALO_ARG_LOCAL) {
             shared += a->size;
+            continue;
+        }
+        if (a->kind == CALO_ARG_MAP && mapped < MAX_MAPS) {
+            const cu_result code = encode_map(d, a, maps[mapped]);
+            if (code)
+                return cuda_fail(d, fault, code, "describing a tensor");
+            parameters[used++] = maps[mapped++];
             continue;
         }
         addresses[used] = a->kind == CALO_ARG_BUFFER && a->buffer ? a->buffer->memory : 0;

@@ -343,6 +343,8 @@ static cl_int set_argument(opencl_device *d, cl_kernel kernel, cl_uint index, co
         return d->cl.clSetKernelArg(kernel, index, argument->size, &argument->value);
     case CALO_ARG_LOCAL:
         return d->cl.clSetKernelArg(kernel, index, argument->size, NULL);
+    case CALO_ARG_MAP: /* CUDA's own */
+        break;
     }
     return CL_INVALID_ARG_INDEX;
 }

@@ -4,17 +4,30 @@
    columns. Per step of 32 of k a stage of shared memory holds TILE_M rows of A and the tile's rows of the weight (one per
    output), 64 bytes each. Chunk c (8 numbers) of a row r lies at c ^ (r / 2 % 4), so that the 8 rows of an ldmatrix are
    in different banks. Three stages, filled by cp.async two steps ahead: 48 KiB at 128 × 128, where a thread has 128 sums
-   and a warp loads 8 KiB per 64 mma. */
+   and a warp loads 8 KiB per 64 mma.
+
+   With WGMMA (Hopper) a step is 64 of k, brought by TMA in the 128-byte swizzle. A block is 3 warpgroups: one thread of
+   the first keeps as many stages as fit under way, the other two multiply 64 rows by all columns each. */
 #ifndef GATED
 #define GATED 0
 #endif
 
+#ifndef WGMMA_STAGES
+#define WGMMA_STAGES 0
+#endif
+
 #ifdef TILE_M
+#define TILE_N (TILE_PANELS * 32)
+#if WGMMA_STAGES
+#define STEP_K 64
+#define FRAGMENTS_M 1            /* of 16 rows, a warp's */
+#define FRAGMENTS_N (TILE_N / 8) /* of 8 columns, a warp's */
+#else
 #define STEP_K 32
 #define STAGES 3
-#define TILE_N (TILE_PANELS * 32)
-#define FRAGMENTS_M (TILE_M / 32) /* of 16 rows, a warp's */
-#define FRAGMENTS_N (TILE_N / 16) /* of 8 columns, a warp's */
+#define FRAGMENTS_M (TILE_M / 32)
+#define FRAGMENTS_N (TILE_N / 16)
+#endif
 #define A_STAGE (TILE_M * STEP_K)
 #define B_STAGE (TILE_N * STEP_K)
 
@@ -24,19 +37,14 @@
 #define mma mma_f16
 #endif
 
-INLINE int tile_offset(int row, int chunk)
-{
-    return row * STEP_K + ((chunk ^ ((row >> 1) & 3)) << 3);
-}
-
 INLINE int warp_row(void)
 {
-    return threadIdx.x / 32 % 2 * (TILE_M / 2);
+    return WGMMA_STAGES ? threadIdx.x / 32 * 16 - 64 : threadIdx.x / 32 % 2 * (TILE_M / 2);
 }
 
 INLINE int warp_column(void)
 {
-    return threadIdx.x / 64 * (TILE_N / 2);
+    return WGMMA_STAGES ? 0 : threadIdx.x / 64 * (TILE_N / 2);
 }
 
 INLINE void clear_sums(float (*sums)[FRAGMENTS_N][4])
@@ -48,6 +56,58 @@ INLINE void clear_sums(float (*sums)[FRAGMENTS_N][4])
             UNROLL
             for (int e = 0; e < 4; e++)
                 sums[i][j][e] = 0.0f;
+}
+
+#if WGMMA_STAGES
+#if TILE_PANELS == 4
+#define wgmma wgmma_128
+#else
+#define wgmma wgmma_256
+#endif
+
+INLINE void open_stages(BARRIER full, BARRIER empty)
+{
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < WGMMA_STAGES; i++) {
+            barrier_init(full + i, 1);
+            barrier_init(empty + i, 2);
+        }
+        barrier_publish();
+    }
+    __syncthreads();
+}
+
+/* Waits until the step's stage is free, and announces what the loads that follow will bring. */
+INLINE void begin_stage(BARRIER full, BARRIER empty, int step)
+{
+    barrier_wait(empty + step % WGMMA_STAGES, step / WGMMA_STAGES % 2 ^ 1);
+    barrier_expect(full + step % WGMMA_STAGES, 2 * (A_STAGE + B_STAGE));
+}
+
+/* A multiplying warpgroup's part; a stage is given back when the next step's products are under way. */
+INLINE void multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER empty, int steps,
+                            float (*sums)[FRAGMENTS_N][4])
+{
+    const int group = threadIdx.x / 128 - 1;
+    for (int step = 0; step < steps; step++) {
+        SHARED_POINTER(ushort) a = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE) + group * 64 * STEP_K;
+        SHARED_POINTER(ushort) b = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE) + A_STAGE;
+        barrier_wait(full + step % WGMMA_STAGES, step / WGMMA_STAGES % 2);
+        wgmma_begin();
+        UNROLL
+        for (int k = 0; k < STEP_K; k += 16)
+            wgmma(&sums[0][0][0], along_k(a + k), along_k(b + k), step + k > 0);
+        wgmma_commit();
+        wgmma_wait(1);
+        if (step > 0 && threadIdx.x % 128 == 0)
+            barrier_arrive(empty + (step - 1) % WGMMA_STAGES);
+    }
+    wgmma_wait(0);
+}
+#else
+INLINE int tile_offset(int row, int chunk)
+{
+    return row * STEP_K + ((chunk ^ ((row >> 1) & 3)) << 3);
 }
 
 /* One step's weights, w [panels][32][inputs] from panel `first` and input k on, zeros past their ends. */
@@ -82,6 +142,8 @@ INLINE void multiply_stage(SHARED_POINTER(ushort) a, SHARED_POINTER(ushort) b, f
             }
     }
 }
+
+#endif
 
 /* Where the sum (i, j, e) of this thread lies in the tile. */
 INLINE int sum_row(int i, int e)

@@ -106,15 +106,21 @@ void calo_download(calo_run *run, calo_tensor t, void *to)
 
 /* ---- choosing --------------------------------------------------------------------------------------------------- */
 
+static bool can(const calo_variant *variant, const calo_call *call, const calo_device_info *info)
+{
+    return variant->backend == info->backend && (!variant->capability || variant->capability == info->capability) &&
+           variant->supports(call, info);
+}
+
 const calo_variant *calo_choose(const calo_run *run, const calo_call *call)
 {
     int class = run->info.class == CALO_CPU_CLASS ? CALO_PREFER_CPU : CALO_PREFER_GPU;
     const calo_variant *any = NULL;
     if (run->forced && run->forced_op == call->op)
-        return run->forced->supports(call, &run->info) ? run->forced : NULL;
+        return can(run->forced, call, &run->info) ? run->forced : NULL;
     for (int i = 0; i < call->op->variant_count; i++) {
         const calo_variant *variant = &call->op->variants[i];
-        if (variant->backend != run->info.backend || !variant->supports(call, &run->info))
+        if (!can(variant, call, &run->info))
             continue;
         if (variant->prefer & class && (!variant->suits || variant->suits(call, &run->info)))
             return variant;
@@ -295,6 +301,14 @@ void calo_arg_float(calo_launch *launch, double value)
 void calo_arg_local(calo_launch *launch, size_t bytes)
 {
     *next_argument(launch) = (calo_argument){ .kind = CALO_ARG_LOCAL, .size = bytes };
+}
+
+void calo_arg_map(calo_launch *launch, calo_tensor t, const calo_map *map)
+{
+    calo_argument *argument = next_argument(launch);
+    *argument = (calo_argument){ .kind = CALO_ARG_MAP, .buffer = t.buffer, .value.map = *map };
+    argument->value.map.type = t.type;
+    argument->value.map.offset = t.offset;
 }
 
 void calo_dispatch(calo_run *run, const calo_launch *launch)

@@ -105,6 +105,7 @@ struct calo_variant {
     const char *source; /* "linear/linear.cl" */
     const char *entry;
     calo_tunable tunables[CALO_MAX_TUNABLES];
+    int capability;      /* CUDA: the only one that it is compiled for; 0: any */
     bool rounds_factors; /* a factor that it computes (attention's probabilities) goes into a product in the activations'
                             type, as tensor cores take it: its error may be that of one such rounding larger */
     bool (*supports)(const calo_call *call, const calo_device_info *info);
@@ -155,7 +156,8 @@ void calo_arg_tensor(calo_launch *launch, calo_tensor t); /* two arguments: buff
 void calo_arg_int(calo_launch *launch, int64_t value);    /* int */
 void calo_arg_long(calo_launch *launch, int64_t value);   /* ulong */
 void calo_arg_float(calo_launch *launch, double value);   /* float */
-void calo_arg_local(calo_launch *launch, size_t bytes);   /* __local */
+void calo_arg_local(calo_launch *launch, size_t bytes);   /* __local; CUDA: dynamic shared memory, in any place */
+void calo_arg_map(calo_launch *launch, calo_tensor t, const calo_map *map); /* type and place are t's */
 void calo_dispatch(calo_run *run, const calo_launch *launch);
 
 /* Scratch of one op: lives until the op's launch function returns (work is ordered, so reuse after it is safe). */

@@ -6,6 +6,8 @@ CALO_DECLARE_REFERENCE(conv2d);
 
 static const calo_epilogue no_epilogue;
 
+enum { CHANNELS = 64 }; /* of one tap in a step of Hopper's kernel */
+
 static int64_t extent(int64_t size, int upsample, int before, int after, int64_t kernel, int stride)
 {
     const int64_t room = size * upsample + before + after - kernel;
@@ -141,6 +143,47 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
                       ((const calo_conv2d_args *)call->args)->activation, false);
 }
 
+/* im2col walks the pixels of x itself: nothing enlarged. */
+static bool fits_wgmma(const calo_call *call, const calo_device_info *info)
+{
+    return fits_mma(call, info) && ((const calo_conv2d_args *)call->args)->upsample == 1;
+}
+
+static void launch_wgmma(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_conv2d_args *a = call->args;
+    const calo_tensor x = call->in[CALO_SLOT_X], w = call->in[CALO_SLOT_WEIGHT], y = call->out;
+    const int64_t inputs = w.dims[1] * w.dims[2] * w.dims[3], blocks = calo_ceil_div(w.dims[3], CHANNELS);
+    const calo_tiling t = calo_tile(call, panels(call), w.dims[1] * w.dims[2] * blocks * CHANNELS);
+    const calo_map w_map = calo_rows_map(inputs, panels(call) * CALO_PANEL, inputs, t.tile_panels * CALO_PANEL);
+    const uint64_t pixel = (uint64_t)x.dims[3] * 2, row = pixel * (uint64_t)x.dims[2];
+    /* The last pixel walked, against the image's last, follows from how many outputs there are. */
+    const calo_map x_map = {
+        .rank = 4, .im2col = true, .step = (unsigned)a->stride, .box = { CHANNELS, (unsigned)t.tile_rows },
+        .dims = { (uint64_t)x.dims[3], (uint64_t)x.dims[2], (uint64_t)x.dims[1], (uint64_t)x.dims[0] },
+        .strides = { 0, pixel, row, row * (uint64_t)x.dims[1] },
+        .lower = { -a->pad_left, -a->pad_top },
+        .upper = { (int)((y.dims[2] - 1) * a->stride - a->pad_left - (x.dims[2] - 1)),
+                   (int)((y.dims[1] - 1) * a->stride - a->pad_top - (x.dims[1] - 1)) },
+    };
+    calo_launch launch = calo_launch_begin(variant, call, x, w);
+    calo_define(&launch, "KH", (int)w.dims[1]);
+    calo_define(&launch, "KW", (int)w.dims[2]);
+    calo_define(&launch, "STRIDE", a->stride);
+    calo_define(&launch, "UPSAMPLE", 1);
+    calo_use_wgmma(&launch, t);
+    calo_arg_map(&launch, x, &x_map);
+    calo_arg_map(&launch, w, &w_map);
+    calo_arg_int(&launch, w.dims[3]);
+    calo_arg_int(&launch, y.dims[1]);
+    calo_arg_int(&launch, y.dims[2]);
+    calo_arg_int(&launch, y.dims[3]);
+    calo_arg_int(&launch, a->pad_top);
+    calo_arg_int(&launch, a->pad_left);
+    calo_arg_int(&launch, calo_tensor_rows(y));
+    calo_launch_tiles(run, call, variant, launch, t, panels(call), "conv2d_sum", a->activation, false);
+}
+
 /* Tiles of 16 PER × 16 PER. */
 static void launch_floats(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
@@ -159,6 +202,9 @@ static const calo_variant variants[] = {
       .entry = "conv2d_local", .supports = any, .launch = launch_local },
     { .name = "pixel", .backend = CALO_OPENCL, .source = "conv2d/conv2d.cl", .entry = "conv2d_tile",
       .tunables = { { "PIXELS", { 1 } } }, .supports = any, .launch = launch_tile },
+    { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
+      .entry = "conv2d_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 8 } } },
+      .supports = fits_wgmma, .suits = is_large, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,
       .suits = is_large, .launch = launch_mma },

@@ -5,6 +5,8 @@
                  channels of TILE_M / 32 pixels in every step: it keeps the pixels' corners and walks its tap and channel,
                  so no division is left in the loop; a tap outside the image is zero-filled by cp.async. Where the
                  picture is small, k is split over blockIdx.z and conv2d_sum adds the parts in their order.
+   conv2d_wgmma  the same on Hopper's own instructions (ptx90.cu): TMA walks the pixels itself (im2col), 64 channels of one
+                 tap a step; channels past C are zeros. Nothing enlarged. No GPU has timed it yet.
    conv2d_tile   any type and any C, in f32 multiply-adds. */
 #ifndef KH
 #define KH 1
@@ -26,7 +28,41 @@ INLINE void corner_of(int row, int out_height, int out_width, int pad_top, int p
     ulong x_at, const weight *w, ulong w_at, int height, int width, int channels, int out_height, int out_width,       \
         int columns, int pad_top, int pad_left, int rows, EPILOGUE_ARGUMENTS
 
-#ifdef TILE_M
+#if WGMMA_STAGES
+KERNEL(384) conv2d_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int channels, int out_height, int out_width, int columns,
+                         int pad_top, int pad_left, int rows, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at,
+                         int panels, int split)
+{
+    DYNAMIC_SHARED(ushort, tiles);
+    BARRIERS(full, WGMMA_STAGES);
+    BARRIERS(empty, WGMMA_STAGES);
+    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M;
+    const int blocks = (channels + STEP_K - 1) / STEP_K, begin = blockIdx.z * split / STEP_K;
+    const int steps = min(split / STEP_K, KH * KW * blocks - begin);
+    open_stages(full, empty);
+    if (threadIdx.x < 128) {
+        int image, y0, x0;
+        registers_down();
+        corner_of(first_row, out_height, out_width, pad_top, pad_left, &image, &y0, &x0);
+        for (int step = 0; threadIdx.x == 0 && step < steps; step++) {
+            SHARED_POINTER(ushort) a = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE);
+            const int tap = (begin + step) / blocks, c = (begin + step) % blocks * STEP_K;
+            begin_stage(full, empty, step);
+            load_pixels(a, &x_map, c, x0, y0, image, tap % KW, tap / KW, full + step % WGMMA_STAGES);
+            load_box2(a + A_STAGE, &w_map, tap * channels + c, first_panel * 32, full + step % WGMMA_STAGES);
+        }
+        return;
+    }
+    registers_up();
+    float sums[FRAGMENTS_M][FRAGMENTS_N][4];
+    multiply_stages(tiles, full, empty, steps, sums);
+    if (gridDim.z > 1)
+        store_partial(sums, partial + partial_at, first_row, first_panel * 32, rows, panels * 32);
+    else
+        finish_tile(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
+                    residual_at, y, y_at, rows_per_channel);
+}
+#elif defined(TILE_M)
 KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
 {
     SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);

@@ -147,6 +147,31 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
                       panels(call), "linear_sum", *(const calo_activation *)call->args, gated(call));
 }
 
+/* A wave of 128 × 256 tiles on all multiprocessors. */
+static bool is_huge(const calo_call *call, const calo_device_info *info)
+{
+    return calo_ceil_div(calo_tensor_rows(call->out), 128) * calo_ceil_div(panels(call), 8) >= info->compute_units;
+}
+
+static void launch_wgmma(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X], weight = call->in[CALO_SLOT_WEIGHT];
+    const int64_t inputs = weight.dims[1], rows = calo_tensor_rows(x);
+    const calo_tiling t = calo_tile(call, panels(call), inputs);
+    const calo_map x_map = calo_rows_map(inputs, rows, x.stride, t.tile_rows);
+    const calo_map w_map = calo_rows_map(inputs, panels(call) * CALO_PANEL, inputs, t.tile_panels * CALO_PANEL);
+    calo_launch launch = calo_launch_begin(variant, call, x, weight);
+    calo_define(&launch, "GATED", gated(call));
+    calo_use_wgmma(&launch, t);
+    calo_arg_map(&launch, x, &x_map);
+    calo_arg_map(&launch, weight, &w_map);
+    calo_arg_int(&launch, rows);
+    calo_arg_int(&launch, calo_tensor_columns(call->out));
+    calo_arg_int(&launch, inputs);
+    calo_launch_tiles(run, call, variant, launch, t, panels(call), "linear_sum", *(const calo_activation *)call->args,
+                      gated(call));
+}
+
 /* Tiles of 16 PER × 16 PER. */
 static void launch_floats(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
@@ -165,6 +190,12 @@ static const calo_variant variants[] = {
       .entry = "linear_local", .supports = any, .launch = launch_local },
     { .name = "row", .backend = CALO_OPENCL, .source = "linear/linear.cl", .entry = "linear_row",
       .tunables = { { "ROWS", { 1 } } }, .supports = any, .launch = launch_tile },
+    { .name = "wgmma_wide", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU,
+      .source = "linear/linear.cu", .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 8 } } },
+      .supports = fits_mma, .suits = is_huge, .launch = launch_wgmma },
+    { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
+      .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4 } } }, .supports = fits_mma,
+      .suits = is_large, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,
       .suits = is_large, .launch = launch_mma },

@@ -4,8 +4,39 @@
                  works). Blocks of the same rows follow each other, so that x comes from L2. Where few tiles cannot fill
                  the device, k is split over blockIdx.z and linear_sum adds the parts in their order: the same bits on
                  every run.
+   linear_wgmma  the same on Hopper's own instructions (ptx90.cu), which alone reach its peak: mma.sync averages 63 % of it
+                 there, wgmma more than 95 % (arXiv 2501.12084). No GPU has timed it yet.
    linear_tile   any type, stride and K, in f32 multiply-adds: what --dtype f32 runs on, TF32 is never used. */
-#ifdef TILE_M
+#if WGMMA_STAGES
+KERNEL(384) linear_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int rows, int columns, int inputs, EPILOGUE_ARGUMENTS,
+                         float *partial, ulong partial_at, int panels, int split)
+{
+    DYNAMIC_SHARED(ushort, tiles);
+    BARRIERS(full, WGMMA_STAGES);
+    BARRIERS(empty, WGMMA_STAGES);
+    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M, begin = blockIdx.z * split;
+    const int steps = (min(split, inputs - begin) + STEP_K - 1) / STEP_K;
+    open_stages(full, empty);
+    if (threadIdx.x < 128) {
+        registers_down();
+        for (int step = 0; threadIdx.x == 0 && step < steps; step++) {
+            SHARED_POINTER(ushort) a = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE);
+            begin_stage(full, empty, step);
+            load_box2(a, &x_map, begin + step * STEP_K, first_row, full + step % WGMMA_STAGES);
+            load_box2(a + A_STAGE, &w_map, begin + step * STEP_K, first_panel * 32, full + step % WGMMA_STAGES);
+        }
+        return;
+    }
+    registers_up();
+    float sums[FRAGMENTS_M][FRAGMENTS_N][4];
+    multiply_stages(tiles, full, empty, steps, sums);
+    if (gridDim.z > 1)
+        store_partial(sums, partial + partial_at, first_row, first_panel * 32, rows, panels * 32);
+    else
+        finish_tile(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
+                    residual_at, y, y_at, rows_per_channel);
+}
+#elif defined(TILE_M)
 KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at, int rows, int columns, int inputs,
                        int stride, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
 {

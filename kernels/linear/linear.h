@@ -40,6 +40,11 @@ calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs);
 /* Whether x and weight are what the tensor-core kernels read: one 16-bit type, and everything aligned to 16 bytes. */
 bool calo_fits_mma(calo_tensor x, calo_tensor weight, int64_t channels);
 
+/* For Hopper's kernels: as many stages of shared memory as a block has; and how TMA sees a matrix of 16-bit numbers, a
+ * step's columns of `box_rows` rows at a time. */
+void calo_use_wgmma(calo_launch *launch, calo_tiling tiling);
+calo_map calo_rows_map(int64_t columns, int64_t rows, int64_t stride, int box_rows);
+
 /* Launches the tiles, and the sum of the splits when there are some. `launch` has all arguments up to the epilogue's. */
 void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant *variant, calo_launch launch,
                        calo_tiling tiling, int64_t panels, const char *sum_entry, calo_activation activation, bool gated);

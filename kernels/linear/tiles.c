@@ -2,7 +2,7 @@
 #include "../groups.h"
 #include "linear.h"
 
-enum { WANTED_TILES = 64, MAX_SPLITS = 16, LEAST_SPLIT = 256, STEP = 32 };
+enum { WANTED_TILES = 64, MAX_SPLITS = 16, LEAST_SPLIT = 256, STEP = 64, STAGE_BYTES = 192 << 10 };
 
 calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs)
 {
@@ -27,10 +27,24 @@ bool calo_fits_mma(calo_tensor x, calo_tensor weight, int64_t channels)
            weight.offset % 16 == 0;
 }
 
+void calo_use_wgmma(calo_launch *launch, calo_tiling tiling)
+{
+    const int stage = (tiling.tile_rows + tiling.tile_panels * CALO_PANEL) * STEP * 2, stages = STAGE_BYTES / stage;
+    calo_define(launch, "WGMMA_STAGES", stages);
+    calo_arg_local(launch, (size_t)(stages * stage));
+}
+
+calo_map calo_rows_map(int64_t columns, int64_t rows, int64_t stride, int box_rows)
+{
+    return (calo_map){ .rank = 2, .dims = { (uint64_t)columns, (uint64_t)rows }, .strides = { 0, (uint64_t)stride * 2 },
+                       .box = { STEP, (unsigned)box_rows } };
+}
+
 void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant *variant, calo_launch launch,
                        calo_tiling tiling, int64_t panels, const char *sum_entry, calo_activation activation, bool gated)
 {
     const int64_t rows = calo_tensor_rows(call->out), columns = calo_tensor_columns(call->out), width = panels * 32;
+    const int threads = variant->capability ? 384 : 128; /* Hopper's: a warpgroup loads, two multiply */
     calo_tensor partial = { 0 };
     if (tiling.splits > 1)
         partial = calo_scratch(run, CALO_F32, tiling.splits * rows * width);
@@ -38,15 +52,15 @@ void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant 
     calo_arg_tensor(&launch, partial);
     calo_arg_int(&launch, panels);
     calo_arg_int(&launch, tiling.split);
-    calo_groups(&launch, 128 * calo_ceil_div(panels, tiling.tile_panels), 128);
+    calo_groups(&launch, threads * calo_ceil_div(panels, tiling.tile_panels), threads);
     launch.global[1] = (size_t)calo_ceil_div(rows, tiling.tile_rows);
     launch.global[2] = (size_t)tiling.splits;
     calo_dispatch(run, &launch);
     if (tiling.splits == 1)
         return;
 
-    calo_launch sum = calo_launch_begin(variant, call, call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT]);
-    sum.entry = sum_entry;
+    const calo_variant untuned = { .source = variant->source, .entry = sum_entry };
+    calo_launch sum = calo_launch_begin(&untuned, call, call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT]);
     calo_define(&sum, "GATED", gated);
     calo_arg_tensor(&sum, partial);
     calo_arg_int(&sum, tiling.splits);

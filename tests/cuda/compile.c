@@ -1,6 +1,6 @@
 /* Compiles every CUDA kernel, as real calls would, for every architecture that calotype runs on; no GPU is needed.
 
-     check_cuda_compile [--table FILE]
+     check_cuda_compile [--table FILE] [--only PART-OF-A-NAME]
 
    A kernel passes when it compiles, without spills and without a note of serialised wgmma, in the registers and the shared
    memory that a block of its size has. The table is each kernel's greatest use over its macros. */
@@ -27,6 +27,7 @@ typedef struct work {
     use *uses; /* [kernels][ARCHITECTURES] */
     pthread_mutex_t lock;
     int passed, failed;
+    const char *only; /* kernels whose names hold this */
 } work;
 
 /* Bytes of shared memory that one block may have (CUDA programming guide, technical specifications). */
@@ -83,11 +84,19 @@ static const char *judge(const use *u, const recorded *k, int capability, const 
     return NULL;
 }
 
+static bool is_wanted(const work *w, int64_t index)
+{
+    const recorded *k = &w->recorder.kernels[index / ARCHITECTURES];
+    return (!k->capability || k->capability == capabilities[index % ARCHITECTURES]) && strstr(k->entry, w->only);
+}
+
 static void compile_one(void *job, int64_t index)
 {
     work *w = job;
     const recorded *k = &w->recorder.kernels[index / ARCHITECTURES];
     const int capability = capabilities[index % ARCHITECTURES];
+    if (!is_wanted(w, index))
+        return;
     const calo_kernel_key key = { k->source_name, k->source, k->options, k->entry };
     calo_fault fault = { 0 };
     char architecture[16], *log = NULL;
@@ -117,7 +126,7 @@ static void print_table(const work *w, FILE *to)
     fprintf(to, "registers a thread / KiB of shared memory a block, the most over %d sets of macros\n\n%-24s threads",
             w->recorder.count, "kernel");
     for (int a = 0; a < ARCHITECTURES; a++)
-        fprintf(to, "  sm_%-7d", capabilities[a]);
+        fprintf(to, "  sm_%-8d", capabilities[a]);
     fprintf(to, "\n");
     for (int i = 0; i < w->recorder.count; i++) {
         const recorded *k = &w->recorder.kernels[i];
@@ -138,7 +147,10 @@ static void print_table(const work *w, FILE *to)
                              ? u->shared + w->recorder.kernels[j].dynamic_shared
                              : shared;
             }
-            fprintf(to, "  %3d / %-4.1f", registers, shared / 1024.0);
+            if (registers)
+                fprintf(to, "  %3d / %-5.1f", registers, shared / 1024.0);
+            else
+                fprintf(to, "  %11s", "");
         }
         fprintf(to, "\n");
     }
@@ -146,15 +158,21 @@ static void print_table(const work *w, FILE *to)
 
 int main(int count, char **words)
 {
-    static work w = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    static work w = { .lock = PTHREAD_MUTEX_INITIALIZER, .only = "" };
+    const char *table_path = NULL;
     calo_fault fault = { 0 };
     int exit_status = 1, major = 0, minor = 0;
+    for (int i = 1; i + 1 < count; i += 2)
+        *(strcmp(words[i], "--table") == 0 ? &table_path : &w.only) = words[i + 1];
     recorder_init(&w.recorder);
     if (!record_everything(&w.recorder))
         goto done;
     const int total = w.recorder.count * ARCHITECTURES;
+    int wanted = 0;
+    for (int i = 0; i < total; i++)
+        wanted += is_wanted(&w, i);
     if (calo_nvrtc_load(&w.compiler.nvrtc, 13, &fault)) {
-        printf("SKIP %s\n0 passed, 0 failed, %d skipped\n", fault.text, total);
+        printf("SKIP %s\n0 passed, 0 failed, %d skipped\n", fault.text, wanted);
         exit_status = 77;
         goto done;
     }
@@ -164,9 +182,9 @@ int main(int count, char **words)
     if (!w.uses)
         goto done;
     calo_parallel(0, total, compile_one, &w);
-    printf("NVRTC %s, %d kernels of %d sets of macros\n", w.compiler.version, total, w.recorder.count);
+    printf("NVRTC %s, %d kernels of %d sets of macros\n", w.compiler.version, wanted, w.recorder.count);
     print_table(&w, stdout);
-    FILE *table = count == 3 && strcmp(words[1], "--table") == 0 ? fopen(words[2], "w") : NULL;
+    FILE *table = table_path ? fopen(table_path, "w") : NULL;
     if (table) {
         fprintf(table, "NVRTC %s; ", w.compiler.version);
         print_table(&w, table);

@@ -12,14 +12,26 @@ typedef struct emulated_index {
 /* Called by a kernel's threads. */
 typedef struct emulated_services {
     void (*barrier)(void); /* waits for the block */
-    /* Waits for the warp's 32 lanes at an instruction of this kind; the last of them calls work on what each brought. */
-    void (*rendezvous)(int kind, void *own, void (*work)(void **lanes));
+    /* Waits for the other threads of a group of `size` (32, a warp; 128, a warpgroup) at an instruction of this kind; the
+       last of them calls work on what each brought. */
+    void (*rendezvous)(int size, int kind, void *own, void (*work)(void **lanes));
+    void (*poll)(bool (*ready)(void *what), void *what); /* waits until it is ready */
     void (*fault)(const char *what); /* ends the launch; does not return */
     /* A copy of 16 bytes in this thread's open group; land(to, from) is called at the wait that covers it. */
     void (*copy)(void *to, const void *from, void (*land)(void *to, const void *from));
     void (*commit)(void);
     void (*wait)(int pending);
 } emulated_services;
+
+/* A tensor map: cuda.h's 128 bytes, in words of ours. */
+#define EMULATED_MAP 0x4d415021u
+typedef struct emulated_map {
+    unsigned magic, rank, im2col, step;
+    unsigned long base, dims[4], strides[4];
+    unsigned short box[4];
+    short lower[2], upper[2];
+    unsigned char unused[24];
+} emulated_map;
 
 typedef struct emulated_entry {
     const char *name;

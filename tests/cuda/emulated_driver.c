@@ -27,6 +27,7 @@ struct cu_event_record {
 typedef struct launch {
     cu_function function;
     emulated_index grid, block;
+    size_t dynamic_shared;
     void *parameters[MAX_PARAMETERS];
     int count;
     struct launch *next;
@@ -291,7 +292,8 @@ static cu_result release_event(cu_event event)
 
 static void run_launch(const launch *l)
 {
-    const char *report = fibers_run(l->function->program, l->function->entry, l->grid, l->block, (void **)l->parameters);
+    const char *report = fibers_run(l->function->program, l->function->entry, l->grid, l->block,
+                                    l->dynamic_shared, (void **)l->parameters);
     if (!report)
         return;
     snprintf(emulator.report, sizeof emulator.report, "%s", report);
@@ -305,7 +307,8 @@ static cu_result launch_kernel(const cu_launch_config *config, cu_function funct
     (void)extra;
     launch l = { .function = function,
                  .grid = { config->grid[0], config->grid[1], config->grid[2] },
-                 .block = { config->block[0], config->block[1], config->block[2] } };
+                 .block = { config->block[0], config->block[1], config->block[2] },
+                 .dynamic_shared = config->shared_bytes };
     if (config->block[0] * config->block[1] * config->block[2] > (unsigned)function->entry->threads)
         return LAUNCH_RESOURCES;
     if (config->grid[1] > 65535 || config->grid[2] > 65535 || !config->grid[0] || !config->grid[1] || !config->grid[2])
@@ -321,8 +324,8 @@ static cu_result launch_kernel(const cu_launch_config *config, cu_function funct
     if (!kept)
         return CU_OUT_OF_MEMORY;
     *kept = l;
-    for (int i = 0; i < l.count; i++) { /* parameters are 8 bytes at most */
-        kept->parameters[i] = calloc(1, 8);
+    for (int i = 0; i < l.count; i++) {
+        kept->parameters[i] = aligned_alloc(64, ((size_t)function->entry->sizes[i] + 63) / 64 * 64);
         memcpy(kept->parameters[i], parameters[i], (size_t)function->entry->sizes[i]);
     }
     if (graph->last)
@@ -447,6 +450,8 @@ static const calo_cuda_api driver = {
     .cuEventRecord = record_event,
     .cuEventSynchronize = wait_event,
     .cuEventDestroy_v2 = release_event,
+    .cuTensorMapEncodeTiled = encode_tiled,
+    .cuTensorMapEncodeIm2col = encode_im2col,
     .cuLaunchKernelEx = launch_kernel,
     .cuStreamBeginCapture_v2 = begin_capture,
     .cuStreamEndCapture = end_capture,

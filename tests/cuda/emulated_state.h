@@ -65,4 +65,12 @@ cu_result release_host(void *pointer);
 cu_result copy_in(cu_pointer to, const void *from, size_t bytes, cu_stream stream);
 cu_result copy_out(void *to, cu_pointer from, size_t bytes, cu_stream stream);
 
+/* ---- tensor maps ------------------------------------------------------------------------------------------------ */
+
+cu_result encode_tiled(void *to, int type, unsigned rank, cu_pointer base, const uint64_t *dims, const uint64_t *strides,
+                       const unsigned *box, const unsigned *steps, int interleave, int swizzle, int l2, int outside);
+cu_result encode_im2col(void *to, int type, unsigned rank, cu_pointer base, const uint64_t *dims, const uint64_t *strides,
+                        const int *lower, const int *upper, unsigned channels, unsigned pixels, const unsigned *steps,
+                        int interleave, int swizzle, int l2, int outside);
+
 #endif

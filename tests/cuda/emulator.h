@@ -67,9 +67,21 @@ template <class T> struct cell {
 struct array {
     char *cells;
     size_t size, cell_size, value_size; // bytes
+    unsigned base;                      // its address in shared memory, a multiple of 1024
     array *next;
+
+    void prepare();
 };
 inline array *arrays; // of this program's kernels, as their blocks first reach them
+inline array *dynamic; // the one whose size a launch says
+inline size_t dynamic_bytes;
+
+inline void array::prepare()
+{
+    const size_t used = this == dynamic ? dynamic_bytes / value_size * cell_size : size;
+    memset(cells, NEVER, used);
+    memset(cells + used, OUTSIDE, size - used);
+}
 
 // An array between guards that nobody may touch. Its cells begin a block as never written.
 template <class T, class A> struct guarded {
@@ -83,8 +95,10 @@ template <class T, class A> struct guarded {
         memset(before, OUTSIDE, sizeof before);
         memset(after, OUTSIDE, sizeof after);
         memset((void *)&cells, NEVER, sizeof cells);
-        own = { (char *)&cells, sizeof cells, sizeof(cell<T>), sizeof(T), arrays };
+        const unsigned base = arrays ? arrays->base + (unsigned)(arrays->size / arrays->cell_size * arrays->value_size) : 0;
+        own = { (char *)&cells, sizeof cells, sizeof(cell<T>), sizeof(T), (base + 1023) / 1024 * 1024, arrays };
         arrays = &own;
+        own.prepare();
     }
 };
 
@@ -206,7 +220,7 @@ template <int K, bool F16> void mma_warp(void **lanes)
 template <int K, bool F16> void mma(float *d, const unsigned *a, const unsigned *b)
 {
     mma_lane own = { d, a, b };
-    emulated_by->rendezvous(MMA + 16 * K + F16, &own, mma_warp<K, F16>);
+    emulated_by->rendezvous(32, MMA + 16 * K + F16, &own, mma_warp<K, F16>);
 }
 
 struct ldmatrix_lane {
@@ -234,7 +248,7 @@ template <int COUNT, bool TRANS> void ldmatrix_warp(void **lanes)
 template <int COUNT, bool TRANS> void ldmatrix(unsigned *r, const cell<unsigned short> *row)
 {
     ldmatrix_lane own = { r, row };
-    emulated_by->rendezvous(LDMATRIX + 16 * COUNT + TRANS, &own, ldmatrix_warp<COUNT, TRANS>);
+    emulated_by->rendezvous(32, LDMATRIX + 16 * COUNT + TRANS, &own, ldmatrix_warp<COUNT, TRANS>);
 }
 
 struct shuffle_lane {
@@ -251,7 +265,7 @@ inline void shuffle_warp(void **lanes)
 inline float shuffle(float value, int from)
 {
     shuffle_lane own = { value, 0, from };
-    emulated_by->rendezvous(SHUFFLE, &own, shuffle_warp);
+    emulated_by->rendezvous(32, SHUFFLE, &own, shuffle_warp);
     return own.result;
 }
 
@@ -304,11 +318,17 @@ template <class... A> constexpr int parameters(void (*)(A...))
 
 } // namespace emulator
 
+#define INLINE static inline
+
+#include "emulated_hopper.h"
+
 // A new block finds shared memory as nobody wrote it.
-extern "C" __attribute__((visibility("default"))) void emulated_prepare(void)
+extern "C" __attribute__((visibility("default"))) void emulated_prepare(size_t dynamic_shared)
 {
+    emulator::dynamic_bytes = dynamic_shared;
     for (emulator::array *a = emulator::arrays; a; a = a->next)
-        memset(a->cells, emulator::NEVER, a->size);
+        a->prepare();
+    emulator::prepare_hopper();
 }
 
 // ---- the dialect of prelude.cu, and the twins of ptx.cu ---------------------------------------------------------------
@@ -319,7 +339,6 @@ extern "C" __attribute__((visibility("default"))) void emulated_prepare(void)
 #define SHARED_POINTER(type) emulator::cell<type> *
 // The emulated compiler finds the kernels of a preprocessed text by this attribute.
 #define KERNEL(threads) extern "C" __attribute__((calo_kernel(threads))) void
-#define INLINE static inline
 
 INLINE void __syncthreads(void) { emulated_by->barrier(); }
 INLINE unsigned __float_as_uint(float value)

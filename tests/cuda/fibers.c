@@ -13,9 +13,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32, MAX_COPIES = 1024, MAX_GROUPS = 64 };
+enum { MAX_THREADS = 1024, STACK = 128 << 10, MAX_GROUP = 128, MAX_COPIES = 1024, MAX_GROUPS = 64 };
 
-typedef enum state { READY, AT_BARRIER, AT_RENDEZVOUS, ENDED } state;
+typedef enum state { READY, AT_BARRIER, AT_RENDEZVOUS, POLLS, ENDED } state;
 
 typedef struct copy {
     void *to;
@@ -30,6 +30,8 @@ typedef struct fiber {
     ucontext_t first;
     int kind; /* of the rendezvous */
     void *own;
+    bool (*ready)(void *what); /* what it polls */
+    void *what;
     copy *copies; /* [MAX_COPIES], those of groups that have not landed and of the open one */
     int groups[MAX_GROUPS], group_count, open; /* copies of each committed group, and of the open one */
 } fiber;
@@ -42,6 +44,7 @@ static struct {
     fiber fibers[MAX_THREADS];
     char *stacks;
     int count, now;
+    size_t dynamic_shared;
     jmp_buf scheduler, ending;
     char report[512];
 } run;
@@ -82,31 +85,42 @@ static void barrier(void)
     give_way();
 }
 
-static void rendezvous(int kind, void *own, void (*work)(void **lanes))
+static void rendezvous(int size, int kind, void *own, void (*work)(void **lanes))
 {
-    const int first = run.now / WARP * WARP;
+    const int first = run.now / size * size;
     fiber *me = &run.fibers[run.now];
-    void *lanes[WARP];
+    void *lanes[MAX_GROUP];
     int here = 0;
-    if (first + WARP > run.count)
-        fault("uses an instruction of a warp in a warp of fewer than 32 threads");
+    if (first + size > run.count)
+        fault("uses an instruction of a warp or warpgroup that has too few threads");
     me->own = own;
     me->kind = kind;
     me->state = AT_RENDEZVOUS;
-    for (int i = 0; i < WARP; i++) {
+    for (int i = 0; i < size; i++) {
         const fiber *other = &run.fibers[first + i];
         if (other->state == AT_RENDEZVOUS && other->kind != kind)
             fault("is at another instruction of its warp than others of it");
         here += other->state == AT_RENDEZVOUS;
         lanes[i] = other->own;
     }
-    if (here < WARP) {
+    if (here < size) {
         give_way();
         return;
     }
     work(lanes);
-    for (int i = 0; i < WARP; i++)
+    for (int i = 0; i < size; i++)
         run.fibers[first + i].state = READY;
+}
+
+static void poll(bool (*ready)(void *what), void *what)
+{
+    fiber *me = &run.fibers[run.now];
+    if (ready(what))
+        return;
+    me->ready = ready;
+    me->what = what;
+    me->state = POLLS;
+    give_way();
 }
 
 static void add_copy(void *to, const void *from, void (*land)(void *to, const void *from))
@@ -146,7 +160,7 @@ static void wait_copies(int pending)
     memmove(me->copies, me->copies + landed, (size_t)left * sizeof *me->copies);
 }
 
-static const emulated_services services = { barrier, rendezvous, fault, add_copy, commit, wait_copies };
+static const emulated_services services = { barrier, rendezvous, poll, fault, add_copy, commit, wait_copies };
 
 /* ---- a block ---------------------------------------------------------------------------------------------------- */
 
@@ -182,7 +196,8 @@ static void resume(int thread)
 /* Nobody can go on: says whom the first thread that waits is waiting for. */
 static void deadlock(void)
 {
-    static const char *const states[] = { "runs", "is at a barrier", "is at an instruction of its warp", "has ended" };
+    static const char *const states[] = { "runs", "is at a barrier", "is at an instruction of its warp",
+                                         "waits at an mbarrier", "has ended" };
     char what[160];
     int waits = 0, other = 0;
     while (run.fibers[waits].state == ENDED)
@@ -199,7 +214,7 @@ static void run_block(void)
 {
     int ended = 0;
     *run.program->block = run.block;
-    run.program->prepare();
+    run.program->prepare(run.dynamic_shared);
     for (int i = 0; i < run.count; i++) {
         fiber *f = &run.fibers[i];
         f->state = READY;
@@ -211,7 +226,10 @@ static void run_block(void)
         ended = 0;
         for (int i = 0; i < run.count; i++) {
             const int thread = forward ? i : run.count - 1 - i;
-            if (run.fibers[thread].state == READY) {
+            fiber *f = &run.fibers[thread];
+            if (f->state == POLLS && f->ready(f->what))
+                f->state = READY;
+            if (f->state == READY) {
                 resume(thread);
                 moved = true;
             }
@@ -223,8 +241,9 @@ static void run_block(void)
 }
 
 const char *fibers_run(const emulated_program *program, const emulated_entry *entry, emulated_index grid,
-                       emulated_index block, void **parameters)
+                       emulated_index block, size_t dynamic_shared, void **parameters)
 {
+    run.dynamic_shared = dynamic_shared;
     run.program = program;
     run.entry = entry;
     run.parameters = parameters;

@@ -36,6 +36,7 @@ static calo_status record_kernel(calo_device *device, const calo_kernel_key *key
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a list of kernels");
     r->kernels[r->count++] = (recorded){ .source_name = key->source_name,
                                          .source = key->source,
+                                         .capability = r->capability,
                                          .options = calo_copy_string(key->options),
                                          .entry = calo_copy_string(key->entry) };
     return CALO_OK;
@@ -237,12 +238,14 @@ bool record_everything(recorder *r)
         for (size_t row = 0; row < sizeof rows / sizeof *rows && good; row++) {
             calo_run run = { .device = &r->device, .info = r->device.info, .arena = &arena, .dtype = (calo_type)type,
                              .fault = &fault, .forced_op = rows[row].op };
+            r->capability = 0;
             if (!rows[row].op) {
                 good = call(&run, rows[row].calls);
                 continue;
             }
             for (int v = 0; v < rows[row].op->variant_count && good; v++) {
                 run.forced = &rows[row].op->variants[v];
+                r->capability = run.forced->capability;
                 good = run.forced->backend != CALO_CUDA || tune(&run, rows[row].calls);
             }
         }

@@ -9,6 +9,7 @@ typedef struct recorded {
     const char *source_name, *source; /* the library's own */
     char *options, *entry;
     int threads, dynamic_shared; /* of a block */
+    int capability;              /* the only one that it is for; 0: any */
 } recorded;
 
 typedef struct recorder {
@@ -16,6 +17,7 @@ typedef struct recorder {
     recorded *kernels;
     int count, capacity;
     int launching; /* index of the kernel that was asked for last */
+    int capability; /* of the variant that calls now */
 } recorder;
 
 void recorder_init(recorder *r);
