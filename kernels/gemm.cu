@@ -103,6 +103,7 @@ INLINE void multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER 
             barrier_arrive(empty + (step - 1) % WGMMA_STAGES);
     }
     wgmma_wait(0);
+    wgmma_hold(&sums[0][0][0], 4 * FRAGMENTS_N);
 }
 #else
 INLINE int tile_offset(int row, int chunk)

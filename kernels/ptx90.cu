@@ -133,6 +133,15 @@ INLINE void wgmma_wait(int pending)
         asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
 }
 
+/* Sums of a product may be touched from here on: the compiler, which cannot see that a wait concerns them, moves nothing
+   across. After a wait for them, and before wgmma_begin. */
+INLINE void wgmma_hold(float *sums, int count)
+{
+    UNROLL
+    for (int i = 0; i < count; i++)
+        asm volatile("" : "+f"(sums[i]) : : "memory");
+}
+
 #define SUMS8(d, i)                                                                                                    \
     "+f"((d)[i]), "+f"((d)[i + 1]), "+f"((d)[i + 2]), "+f"((d)[i + 3]), "+f"((d)[i + 4]), "+f"((d)[i + 5]),            \
         "+f"((d)[i + 6]), "+f"((d)[i + 7])

@@ -155,7 +155,7 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
 
 /* ---- CUDA -------------------------------------------------------------------------------------------------------- */
 
-enum { MMA_DIM = 160, MMA_QUERIES = 64, WIDE_QUERIES = 32, WIDE_KEYS = 16, WARPS = 8 };
+enum { MMA_DIM = 160, MMA_QUERIES = 64, WGMMA_QUERIES = 128, WGMMA_KEYS = 128, WIDE_QUERIES = 32, WIDE_KEYS = 16, WARPS = 8 };
 
 static bool is_aligned(calo_tensor t)
 {
@@ -204,6 +204,51 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
     launch_cuda(run, call, variant, "KEYS", mma_keys(head_dim(call)), MMA_QUERIES, 128);
 }
 
+/* By TMA's boxes of 64 channels, from queries enough to fill a block of 128. */
+static bool fits_wgmma(const calo_call *call, const calo_device_info *info)
+{
+    return fits_wide(call, info) && (head_dim(call) == 64 || head_dim(call) == 128);
+}
+
+static bool fills_blocks(const calo_call *call, const calo_device_info *info)
+{
+    (void)info;
+    return call->in[0].dims[1] >= WGMMA_QUERIES;
+}
+
+/* [B, T, heads · D] as [B, T, heads, D]: a load brings 64 channels of `rows` rows of one head. */
+static calo_map head_map(calo_tensor t, int heads, int64_t d, int rows)
+{
+    const uint64_t stride = (uint64_t)t.stride * 2;
+    return (calo_map){ .rank = 4,
+                       .dims = { (uint64_t)d, (uint64_t)heads, (uint64_t)t.dims[1], (uint64_t)t.dims[0] },
+                       .strides = { 0, (uint64_t)d * 2, stride, stride * (uint64_t)t.dims[1] },
+                       .box = { 64, 1, (unsigned)rows, 1 } };
+}
+
+static void launch_wgmma(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_attention_args *args = call->args;
+    const int64_t d = head_dim(call);
+    calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
+    define_shape(&launch, call);
+    calo_define(&launch, "WGMMA_KEYS", WGMMA_KEYS);
+    for (int i = 0; i < 3; i++) {
+        const calo_map map = head_map(call->in[i], args->heads, d, i ? WGMMA_KEYS : WGMMA_QUERIES);
+        calo_arg_map(&launch, call->in[i], &map);
+    }
+    calo_arg_tensor(&launch, call->out);
+    calo_arg_int(&launch, call->in[0].dims[1]);
+    calo_arg_int(&launch, call->in[1].dims[1]);
+    calo_arg_int(&launch, args->heads);
+    calo_arg_int(&launch, call->in[1].dims[0] > 1);
+    calo_arg_float(&launch, calo_attention_scale(args, head_dim(call)));
+    calo_arg_local(&launch, (size_t)(WGMMA_QUERIES + 4 * WGMMA_KEYS) * (size_t)d * 2);
+    calo_groups(&launch, calo_ceil_div(call->in[0].dims[1], WGMMA_QUERIES) * 384, 384);
+    launch.global[1] = (size_t)(call->in[0].dims[0] * args->heads);
+    calo_dispatch(run, &launch);
+}
+
 static void launch_wide(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     launch_cuda(run, call, variant, "WIDE_KEYS", WIDE_KEYS, WIDE_QUERIES, 256);
@@ -222,6 +267,9 @@ static const calo_variant variants[] = {
       .entry = "attention_local", .supports = fits_local, .launch = launch_local },
     { .name = "query", .backend = CALO_OPENCL, .source = "attention/attention.cl",
       .entry = "attention_query", .supports = any, .launch = launch_query },
+    { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU,
+      .source = "attention/attention.cu", .entry = "attention_wgmma", .rounds_factors = true, .supports = fits_wgmma,
+      .suits = fills_blocks, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
       .entry = "attention_mma", .rounds_factors = true, .supports = fits_mma, .launch = launch_mma },
     { .name = "wide", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",

@@ -7,6 +7,10 @@
                     (40 = 16 + 16 + 8). Rows in shared memory are an odd number of 16-byte chunks apart, so the 8 rows of
                     an ldmatrix are in different banks. The probabilities become the A fragments of the second product
                     without leaving their registers.
+   attention_wgmma  the same on Hopper's own instructions (ptx90.cu) for D = 64 and 128: one warpgroup's thread keeps two
+                    blocks of 128 keys and values coming by TMA, two multiply 64 queries each. The scores of the next block
+                    are multiplied while the values of this one are, and softened beside the latter (FlashAttention 3's
+                    order). No GPU has timed it yet.
    attention_wide   the same up to D = 512 (the VAE has one head of 512): 8 warps, 2 × 16 queries by 4 quarters of D. A
                     warp multiplies its quarter of q and k, the four partial scores meet in shared memory in a fixed
                     order, and each warp makes its quarter of the result.
@@ -68,6 +72,23 @@ INLINE void soften(float (*s)[4], int count, int first_key, int keys, int row, f
                 sum += s[j][2 * h + e];
             }
         total[h] = total[h] * shrink[h] + sum;
+    }
+}
+
+/* A thread's sums of rows `row` and `row` + 8, divided by their totals. */
+INLINE void store_queries(float (*sums)[4], float *total, act *y, int row, int queries, int heads)
+{
+    for (int h = 0; h < 2; h++) {
+        total[h] += shuffle_xor(total[h], 1);
+        total[h] += shuffle_xor(total[h], 2);
+        if (row + 8 * h < queries) {
+            UNROLL
+            for (int c = 0; c < D / 8; c++)
+                UNROLL
+                for (int e = 0; e < 2; e++)
+                    store_act(sums[c][2 * h + e] / total[h], y,
+                              (ulong)(row + 8 * h) * heads * D + c * 8 + threadIdx.x % 4 * 2 + e);
+        }
     }
 }
 
@@ -185,18 +206,154 @@ KERNEL(128) attention_mma(const ushort *q, ATTENTION_ARGUMENTS)
     }
 
     y += y_at + (ulong)batch * queries * heads * D + head * D;
-    for (int h = 0; h < 2; h++) {
-        total[h] += shuffle_xor(total[h], 1);
-        total[h] += shuffle_xor(total[h], 2);
-        if (row + 8 * h < queries) {
-            UNROLL
-            for (int c = 0; c < CHUNKS; c++)
-                UNROLL
-                for (int e = 0; e < 2; e++)
-                    store_act(sums[c][2 * h + e] / total[h], y,
-                              (ulong)(row + 8 * h) * heads * D + c * 8 + lane % 4 * 2 + e);
-        }
+    store_queries(sums, total, y, row, queries, heads);
+}
+#endif
+
+#ifdef WGMMA_KEYS
+#define HALVES (D / 64) /* of 64 channels: a tile is as many blocks of rows of 128 bytes */
+#define Q_TILE (128 * 64)
+#define K_TILE (WGMMA_KEYS * 64)
+#define STAGE_SIZE (HALVES * K_TILE)
+#if D == 64
+#define wgmma_values wgmma_across_64
+#else
+#define wgmma_values wgmma_across_128
+#endif
+
+/* Rows [first, first + the box's) of one head, all channels. */
+INLINE void load_head(SHARED_POINTER(ushort) to, const tensor_map *map, int tile, int head, int first, int batch,
+                      BARRIER full)
+{
+    barrier_expect(full, HALVES * tile * 2);
+    UNROLL
+    for (int h = 0; h < HALVES; h++)
+        load_box4(to + h * tile, map, h * 64, head, first, batch, full);
+}
+
+/* s = q kᵀ: 64 queries by WGMMA_KEYS keys. */
+INLINE void issue_scores(float (*s)[4], SHARED_POINTER(ushort) qs, SHARED_POINTER(ushort) ks)
+{
+    wgmma_begin();
+    UNROLL
+    for (int c = 0; c < D; c += 16)
+        wgmma_128(&s[0][0], along_k(qs + c / 64 * Q_TILE + c % 64), along_k(ks + c / 64 * K_TILE + c % 64), c > 0);
+    wgmma_commit();
+}
+
+/* sums += p v. */
+INLINE void issue_values(float (*sums)[4], uint (*p)[4], SHARED_POINTER(ushort) vs)
+{
+    wgmma_hold(&sums[0][0], D / 2);
+    wgmma_begin();
+    UNROLL
+    for (int j = 0; j < WGMMA_KEYS / 16; j++)
+        wgmma_values(&sums[0][0], p[j], across_k(vs + j * 16 * 64, 2 * K_TILE));
+    wgmma_commit();
+}
+
+INLINE void pack_probabilities(uint (*p)[4], float (*s)[4])
+{
+    UNROLL
+    for (int j = 0; j < WGMMA_KEYS / 16; j++) {
+        p[j][0] = pack2(s[2 * j][0], s[2 * j][1]);
+        p[j][1] = pack2(s[2 * j][2], s[2 * j][3]);
+        p[j][2] = pack2(s[2 * j + 1][0], s[2 * j + 1][1]);
+        p[j][3] = pack2(s[2 * j + 1][2], s[2 * j + 1][3]);
     }
+}
+
+KERNEL(384) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_map), act *y, ulong y_at, int queries,
+                            int keys, int heads, int batched, float scale)
+{
+    DYNAMIC_SHARED(ushort, tiles);
+    BARRIERS(q_full, 1);
+    BARRIERS(k_full, 2);
+    BARRIERS(k_empty, 2);
+    BARRIERS(v_full, 2);
+    BARRIERS(v_empty, 2);
+    SHARED_POINTER(ushort) ks = tiles + HALVES * Q_TILE;
+    SHARED_POINTER(ushort) vs = ks + 2 * STAGE_SIZE;
+    const int first = blockIdx.x * 128, batch = blockIdx.y / heads, head = blockIdx.y % heads;
+    const int reach = CAUSAL ? min(keys, first + 128) : keys, blocks = (reach + WGMMA_KEYS - 1) / WGMMA_KEYS;
+    if (threadIdx.x == 0) {
+        barrier_init(q_full, 1);
+        for (int i = 0; i < 2; i++) {
+            barrier_init(k_full + i, 1);
+            barrier_init(v_full + i, 1);
+            barrier_init(k_empty + i, 2);
+            barrier_init(v_empty + i, 2);
+        }
+        barrier_publish();
+    }
+    __syncthreads();
+
+    if (threadIdx.x < 128) {
+        registers_down();
+        if (threadIdx.x == 0) {
+            const int source = batched ? batch : 0;
+            load_head(tiles, &q_map, Q_TILE, head, first, batch, q_full);
+            for (int i = 0; i < blocks; i++) {
+                const int slot = i % 2, turn = i / 2 % 2 ^ 1;
+                barrier_wait(k_empty + slot, turn);
+                load_head(ks + slot * STAGE_SIZE, &k_map, K_TILE, head, i * WGMMA_KEYS, source, k_full + slot);
+                barrier_wait(v_empty + slot, turn);
+                load_head(vs + slot * STAGE_SIZE, &v_map, K_TILE, head, i * WGMMA_KEYS, source, v_full + slot);
+            }
+        }
+        return;
+    }
+
+    registers_up();
+    const int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32;
+    const int row = first + group * 64 + threadIdx.x / 32 % 4 * 16 + lane / 4;
+    const bool tells = threadIdx.x % 128 == 0;
+    const float factor = scale * LOG2_E;
+    SHARED_POINTER(ushort) qs = tiles + group * 64 * 64;
+    float sums[D / 8][4] = { { 0 } }, largest[2] = { NOTHING, NOTHING }, total[2] = { 0 }, shrink[2];
+    uint p[WGMMA_KEYS / 16][4];
+    barrier_wait(q_full, 0);
+    {
+        float s[WGMMA_KEYS / 8][4];
+        barrier_wait(k_full, 0);
+        issue_scores(s, qs, ks);
+        wgmma_wait(0);
+        wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
+        if (tells)
+            barrier_arrive(k_empty);
+        soften(s, WGMMA_KEYS / 8, 0, keys, row, factor, largest, total, shrink);
+        pack_probabilities(p, s);
+    }
+    for (int i = 1; i < blocks; i++) {
+        const int slot = i % 2, before = slot ^ 1;
+        float s[WGMMA_KEYS / 8][4];
+        barrier_wait(k_full + slot, i / 2 % 2);
+        issue_scores(s, qs, ks + slot * STAGE_SIZE);
+        barrier_wait(v_full + before, (i - 1) / 2 % 2);
+        issue_values(sums, p, vs + before * STAGE_SIZE);
+        wgmma_wait(1);
+        wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
+        if (tells)
+            barrier_arrive(k_empty + slot);
+        soften(s, WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, row, factor, largest, total, shrink);
+        wgmma_wait(0);
+        wgmma_hold(&sums[0][0], D / 2);
+        if (tells)
+            barrier_arrive(v_empty + before);
+        pack_probabilities(p, s);
+        UNROLL
+        for (int c = 0; c < D / 8; c++)
+            UNROLL
+            for (int e = 0; e < 4; e++)
+                sums[c][e] *= shrink[e / 2];
+    }
+    barrier_wait(v_full + (blocks - 1) % 2, (blocks - 1) / 2 % 2);
+    issue_values(sums, p, vs + (blocks - 1) % 2 * STAGE_SIZE);
+    wgmma_wait(0);
+    wgmma_hold(&sums[0][0], D / 2);
+
+    y += y_at + (ulong)batch * queries * heads * D + head * D;
+    store_queries(sums, total, y, row, queries, heads);
 }
 #endif
 

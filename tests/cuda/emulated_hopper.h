@@ -417,6 +417,8 @@ INLINE void wgmma_begin(void) { emulator::begin_products(); }
 INLINE void wgmma_commit(void) { emulator::commit_products(); }
 INLINE void wgmma_wait(int pending) { emulator::wait_products(pending); }
 
+INLINE void wgmma_hold(float *, int) {}
+
 #define PRODUCT(n, kept, across, a_tile, b_tile)                                                                       \
     emulator::product { n, ACT != TYPE_BF16, kept, across, a_tile, b_tile }
 #define wgmma_128(d, a, b, kept) emulator::issue(PRODUCT(128, kept, false, a, b), d, nullptr)

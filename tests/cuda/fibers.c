@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-enum { MAX_THREADS = 1024, STACK = 128 << 10, MAX_GROUP = 128, MAX_COPIES = 1024, MAX_GROUPS = 64 };
+enum { MAX_THREADS = 1024, STACK = 128 << 10, WARP = 32, MAX_GROUP = 128, MAX_COPIES = 1024, MAX_GROUPS = 64 };
 
 typedef enum state { READY, AT_BARRIER, AT_RENDEZVOUS, POLLS, ENDED } state;
 
@@ -98,9 +98,10 @@ static void rendezvous(int size, int kind, void *own, void (*work)(void **lanes)
     me->state = AT_RENDEZVOUS;
     for (int i = 0; i < size; i++) {
         const fiber *other = &run.fibers[first + i];
-        if (other->state == AT_RENDEZVOUS && other->kind != kind)
+        const bool waits = other->state == AT_RENDEZVOUS, same_warp = (first + i) / WARP == run.now / WARP;
+        if (waits && other->kind != kind && same_warp)
             fault("is at another instruction of its warp than others of it");
-        here += other->state == AT_RENDEZVOUS;
+        here += waits && other->kind == kind;
         lanes[i] = other->own;
     }
     if (here < size) {

@@ -32,6 +32,7 @@ static const struct {
     { 2, 77, 160, 192, 0, false, true, true, 0, CALO_LINEAR, NORMAL, true, false },
     { 2, 20, 1056, 72, 0, false, true, true, 2, CALO_GELU, NORMAL, true, false }, /* k in several parts */
     { 1, 9, 520, 80, 0, true, true, true, 0, CALO_LINEAR, NORMAL, true, false },
+    { 1, 5, 8200, 72, 0, false, true, false, 0, CALO_LINEAR, NORMAL, true, false }, /* and the stages several times */
     { 1, 65, 320, 129, 0, false, true, false, 0, CALO_LINEAR, NORMAL, false, false },
     { 1, 257, 48, 32, 0, false, true, false, 0, CALO_LINEAR, MEAN, false, false },
     { 2, 65, 80, 640, 0, true, true, false, 0, CALO_LINEAR, NORMAL, false, false },

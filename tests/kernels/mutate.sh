@@ -3,7 +3,7 @@
 #
 # A mutation is a sed expression on one source in a copy of kernels/. It has to change the file, to compile, and to make
 # checkkernel fail; without it, the same cases have to pass. Exit 0: all were caught. README.md keeps the record.
-set -u
+set -uf
 checker=${1:?usage: mutate.sh PATH-OF-CHECKKERNEL}
 kernels=$(cd "$(dirname "$0")/../../kernels" && pwd)
 work=$(mktemp -d)
@@ -103,19 +103,21 @@ mutate "the sum is not scaled down with a new maximum" attention/attention.cl \
 
 # CUDA's kernels, emulated
 cuda="--device cuda-emulated"
-half="$cuda --type f16:f16"
+mma="$cuda --type f16:f16 --variant mma* --case *x1056-*"
+mma_conv="$cuda --type f16:f16 --variant mma* --case *x64-40*"
 mutate "tiles are read before all threads have filled them" linear/linear.cu '/__syncthreads();/d' \
     linear $cuda $f32 --variant floats --case '*x13x*'
-mutate "a stage is read without a barrier" linear/linear.cu '/__syncthreads();/d' linear $half --variant 'mma*'
+mutate "a stage is read without a barrier" linear/linear.cu '/__syncthreads();/d' linear $mma
 mutate "a stage is read before its copies' wait" linear/linear.cu 's#copy_wait(STAGES - 2)#copy_wait(STAGES - 1)#' \
-    linear $half --variant 'mma*'
-mutate "a fragment's rows and columns are exchanged" gemm.cu 's#(e >> 1) \* 8#(e \& 1) * 8#' linear $half --variant 'mma*'
-mutate "a fragment is read unswizzled" gemm.cu 's#2 \* k + lane / 16))#2 * k + lane / 16 ^ 1))#' conv2d $half --variant 'mma*'
+    linear $mma
+mutate "a fragment's rows and columns are exchanged" gemm.cu 's#(e >> 1) \* 8#(e \& 1) * 8#' linear $mma
+mutate "a fragment is read unswizzled" gemm.cu 's#2 \* k + lane / 16))#2 * k + lane / 16 ^ 1))#' conv2d $mma_conv
 mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows \&\& n < columns)#if (n < columns)#' \
-    linear $half --variant 'mma*'
-mutate "weights are read beyond their last k" gemm.cu 's# \&\& at < end##' conv2d $half --variant 'mma*'
-mutate "splits of k are stored over each other" gemm.cu '/blockIdx.z \* rows \* width/d' linear $half --variant 'mma*'
-mutate "taps run down instead of along" conv2d/conv2d.cu 's#kx = tap % KW#kx = tap / KW#' conv2d $half --variant 'mma*'
+    linear $cuda --type f16:f16 --variant mma* --case *x160-*
+mutate "every panel of a tile is its first" gemm.cu 's#first \* 32 + row) \* inputs + at : 0#first * 32 + row % 32) * inputs + at : 0#' \
+    conv2d $mma_conv
+mutate "splits of k are stored over each other" gemm.cu '/blockIdx.z \* rows \* width/d' linear $mma
+mutate "taps run down instead of along" conv2d/conv2d.cu 's#kx = tap % KW#kx = tap / KW#' conv2d $mma_conv
 mutate "some threads meet a barrier that others do not" reduce/reduce.cu \
     's#if (lane < step) {#if (lane < step) { __syncthreads();#' reduce $cuda $f32
 mutate "rows in shared memory are not whole chunks apart" attention/attention.cu \
@@ -125,6 +127,21 @@ mutate "keys are overwritten while warps still read them" attention/attention.cu
 mutate "sums of before are not scaled down" attention/attention.cu 's#sums\[c\]\[e\] \*= shrink#sums[c][e] *= 1.0f + 0 * shrink#' \
     attention $cuda $f16 --variant mma
 mutate "a warp's rows are not all summed" layer_norm/layer_norm.cu 's#mask = 16#mask = 8#' layer_norm $cuda $f32
+
+# Hopper's own
+hopper="$cuda --type f16:f16 --variant wgmma"
+mutate "a full stage is waited for in the wrong phase" gemm.cu 's#barrier_wait(full + step % WGMMA_STAGES, step / WGMMA_STAGES % 2)#barrier_wait(full + step % WGMMA_STAGES, step / WGMMA_STAGES % 2 ^ 1)#' \
+    linear $hopper --case '*x8200-*'
+mutate "a stage is filled without waiting until it is empty" gemm.cu '/barrier_wait(empty/d' linear $hopper --case '*x8200-*'
+mutate "a stage is given back while it is being read" gemm.cu 's#empty + (step - 1) % WGMMA_STAGES#empty + step % WGMMA_STAGES#' \
+    linear $hopper --case '*x8200-*'
+mutate "the loads bring more than was announced" gemm.cu 's#2 \* (A_STAGE + B_STAGE))#2 * A_STAGE)#' linear $hopper --case '*x8200-*'
+mutate "16 of k are taken for 32" gemm.cu 's#along_k(b + k)#along_k(b + 2 * k)#' conv2d $hopper --case '*x80-*'
+mutate "taps of im2col run down instead of along" conv2d/conv2d.cu 's#tap % KW, tap / KW#tap / KW, tap % KW#' conv2d $hopper --case '*x80-*'
+mutate "scores are read before they are there" attention/attention.cu 's#wgmma_wait(1);#wgmma_wait(2);#' \
+    attention $cuda $f16 --variant wgmma
+mutate "the second half of the values is sought in the first" attention/attention.cu 's#2 \* K_TILE)#0)#' \
+    attention $cuda $f16 --variant wgmma --case '*x128-*'
 
 echo "$caught caught, $missed not, of $number"
 test $missed -eq 0
