@@ -14,33 +14,34 @@ static const struct {
     source source;
     double spread, scale; /* deviation of q and k; the args' scale */
     data_kind values;
-    bool all, full;
+    type_choice types;
+    bool full;
 } rows[] = {
-    { 1, 1, 1, 1, 1, 1, false, APART, 1, 0, NORMAL, false, false },
-    { 1, 7, 5, 1, 2, 5, false, APART, 1, 0, NORMAL, false, false },
-    { 2, 33, 31, 2, 3, 20, false, APART, 1, 0, NORMAL, true, false },
-    { 2, 13, 13, 2, 2, 40, false, FUSED_QKV, 1, 0, NORMAL, false, false },
-    { 2, 77, 77, 2, 2, 16, true, FUSED_QKV, 1, 0, NORMAL, false, false },
-    { 1, 31, 31, 1, 3, 7, true, APART, 2, 0, OUTLIERS, false, false },
-    { 3, 17, 77, 1, 2, 8, false, FUSED_KV, 1, 0, NORMAL, false, false },
-    { 2, 64, 77, 2, 2, 80, false, FUSED_KV, 1, 0, MEAN, false, false },
-    { 1, 65, 129, 1, 1, 64, false, APART, 3, 0, NORMAL, false, false },
-    { 1, 12, 257, 1, 2, 33, false, APART, 1, 0, LIMITS, false, false },
-    { 1, 100, 63, 1, 1, 160, false, APART, 1, 0, NORMAL, false, false },
-    { 1, 9, 300, 1, 1, 512, false, APART, 1, 0, NORMAL, false, false },
-    { 1, 37, 37, 1, 1, 511, true, APART, 1, 0, NORMAL, false, false },
-    { 2, 8, 128, 2, 1, 31, false, APART, 6, 0, NORMAL, false, false },
-    { 1, 127, 127, 1, 2, 32, true, APART, 1, 0.3, NORMAL, false, false },
-    { 1, 5, 1, 1, 2, 12, false, APART, 1, 0, TINY, false, false },
-    { 2, 130, 65, 2, 1, 24, false, APART, 1, 0, OUTLIERS, false, false },
-    { 1, 1, 200, 1, 4, 10, false, APART, 1, 0, NORMAL, false, false },
-    { 2, 150, 390, 2, 2, 64, false, FUSED_KV, 1, 0, NORMAL, false, false },
-    { 1, 200, 200, 1, 2, 64, true, FUSED_QKV, 1, 0, NORMAL, false, false },
-    { 1, 130, 520, 1, 2, 128, false, FUSED_KV, 2, 0, OUTLIERS, false, false },
-    { 2, 140, 77, 1, 1, 128, false, APART, 1, 0, MEAN, false, false },
-    { 2, 1024, 1024, 2, 8, 40, false, FUSED_QKV, 1, 0, NORMAL, false, true },
-    { 2, 1024, 77, 2, 8, 80, false, FUSED_KV, 1, 0, NORMAL, false, true },
-    { 1, 1024, 1024, 1, 1, 512, false, FUSED_QKV, 1, 0, NORMAL, false, true },
+    { 1, 1, 1, 1, 1, 1, false, APART, 1, 0, NORMAL, FEW, false },
+    { 1, 7, 5, 1, 2, 5, false, APART, 1, 0, NORMAL, FEW, false },
+    { 2, 33, 31, 2, 3, 20, false, APART, 1, 0, NORMAL, ALL, false },
+    { 2, 13, 13, 2, 2, 40, false, FUSED_QKV, 1, 0, NORMAL, FEW, false },
+    { 2, 77, 77, 2, 2, 16, true, FUSED_QKV, 1, 0, NORMAL, FEW, false },
+    { 1, 31, 31, 1, 3, 7, true, APART, 2, 0, OUTLIERS, FEW, false },
+    { 3, 17, 77, 1, 2, 8, false, FUSED_KV, 1, 0, NORMAL, FEW, false },
+    { 2, 64, 77, 2, 2, 80, false, FUSED_KV, 1, 0, MEAN, FEW, false },
+    { 1, 65, 129, 1, 1, 64, false, APART, 3, 0, NORMAL, FEW, false },
+    { 1, 12, 257, 1, 2, 33, false, APART, 1, 0, LIMITS, FEW, false },
+    { 1, 100, 63, 1, 1, 160, false, APART, 1, 0, NORMAL, FEW, false },
+    { 1, 9, 300, 1, 1, 512, false, APART, 1, 0, NORMAL, FEW, false },
+    { 1, 37, 37, 1, 1, 511, true, APART, 1, 0, NORMAL, FEW, false },
+    { 2, 8, 128, 2, 1, 31, false, APART, 6, 0, NORMAL, FEW, false },
+    { 1, 127, 127, 1, 2, 32, true, APART, 1, 0.3, NORMAL, FEW, false },
+    { 1, 5, 1, 1, 2, 12, false, APART, 1, 0, TINY, FEW, false },
+    { 2, 130, 65, 2, 1, 24, false, APART, 1, 0, OUTLIERS, FEW, false },
+    { 1, 1, 200, 1, 4, 10, false, APART, 1, 0, NORMAL, FEW, false },
+    { 2, 150, 390, 2, 2, 64, false, FUSED_KV, 1, 0, NORMAL, FEW, false },
+    { 1, 200, 200, 1, 2, 64, true, FUSED_QKV, 1, 0, NORMAL, FEW, false },
+    { 1, 130, 520, 1, 2, 128, false, FUSED_KV, 2, 0, OUTLIERS, FEW, false },
+    { 2, 140, 77, 1, 1, 128, false, APART, 1, 0, MEAN, FEW, false },
+    { 2, 1024, 1024, 2, 8, 40, false, FUSED_QKV, 1, 0, NORMAL, FEW, true },
+    { 2, 1024, 77, 2, 8, 80, false, FUSED_KV, 1, 0, NORMAL, FEW, true },
+    { 1, 1024, 1024, 1, 1, 512, false, FUSED_QKV, 1, 0, NORMAL, FEW, true },
 };
 
 static const char *const sources[] = { "", "-qkv", "-kv" };
@@ -81,14 +82,14 @@ void check_attention(check *c)
 {
     type_pair pairs[9];
     for (int i = 0; i < COUNT(rows); i++)
-        for (int p = check_pairs(pairs, false, rows[i].all, i); p-- > 0;) {
+        for (int p = check_pairs(pairs, false, rows[i].types, i); p-- > 0;) {
             if ((rows[i].full && !c->full) ||
                 !check_case(c, pairs[p], "%dx%d-keys%dx%d-heads%dx%d%s%s-spread%g-scale%g-%s", rows[i].batch,
                             rows[i].queries, rows[i].key_batch, rows[i].keys, rows[i].heads, rows[i].dim,
                             rows[i].causal ? "-causal" : "", sources[rows[i].source], rows[i].spread, rows[i].scale,
                             data_kind_names[rows[i].values]))
                 continue;
-            c->every_tuning = c->full || (rows[i].all && p == 0);
+            c->every_tuning = c->full || (rows[i].types != FEW && p == 0);
             one_case(c, i);
             check_end(c);
         }

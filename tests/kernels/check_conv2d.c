@@ -13,32 +13,33 @@ static const struct {
     int channel;
     calo_activation activation;
     data_kind data;
-    bool all, full;
+    type_choice types;
+    bool full;
 } rows[] = {
-    { { 1, 1, 1, 1 }, { 1, 1, 1 }, 1, { 0 }, 1, false, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 1, 1, 1, 3 }, { 5, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 2, 7, 9, 20 }, { 33, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_LINEAR, NORMAL, true, false },
-    { { 1, 8, 8, 4 }, { 32, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 2, 5, 13, 17 }, { 31, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 1, CALO_SILU, OUTLIERS, false, false },
-    { { 2, 9, 7, 16 }, { 16, 3, 3 }, 2, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 1, 8, 10, 15 }, { 40, 3, 3 }, 2, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, MEAN, false, false },
-    { { 1, 9, 8, 16 }, { 24, 3, 3 }, 2, { 0, 0, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, true, false },
-    { { 2, 6, 11, 5 }, { 8, 3, 3 }, 2, { 0, 0, 1, 1 }, 1, false, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 2, 5, 3, 16 }, { 33, 3, 3 }, 1, { 1, 1, 1, 1 }, 2, true, false, 0, CALO_LINEAR, NORMAL, true, false },
-    { { 2, 6, 5, 64 }, { 40, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_SILU, NORMAL, true, false }, /* k in parts */
-    { { 1, 3, 7, 33 }, { 17, 3, 3 }, 1, { 1, 1, 1, 1 }, 2, true, true, 0, CALO_LINEAR, OUTLIERS, false, false },
-    { { 2, 3, 5, 31 }, { 65, 1, 1 }, 1, { 0 }, 1, true, true, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 1, 4, 4, 8 }, { 8, 1, 1 }, 2, { 0 }, 1, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 1, 9, 9, 3 }, { 7, 5, 5 }, 1, { 2, 2, 2, 2 }, 1, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 1, 6, 7, 12 }, { 32, 2, 3 }, 1, { 0, 1, 1, 1 }, 1, false, false, 0, CALO_LINEAR, LIMITS, false, false },
-    { { 1, 12, 12, 64 }, { 96, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 0, CALO_LINEAR, NORMAL, false, false },
-    { { 2, 9, 13, 80 }, { 40, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 2, CALO_LINEAR, NORMAL, true, false },
-    { { 1, 4, 3, 1088 }, { 8, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, true, false },
-    { { 1, 33, 31, 8 }, { 4, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, TINY, false, false },
-    { { 2, 16, 16, 32 }, { 64, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 1, CALO_LINEAR, NORMAL, false, false },
-    { { 1, 4, 37, 16 }, { 36, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_GELU, NORMAL, false, false },
-    { { 2, 32, 32, 320 }, { 320, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_LINEAR, NORMAL, false, true },
-    { { 1, 128, 128, 128 }, { 3, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, false, true },
+    { { 1, 1, 1, 1 }, { 1, 1, 1 }, 1, { 0 }, 1, false, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 1, 1, 1, 3 }, { 5, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 2, 7, 9, 20 }, { 33, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_LINEAR, NORMAL, ALL, false },
+    { { 1, 8, 8, 4 }, { 32, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 2, 5, 13, 17 }, { 31, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 1, CALO_SILU, OUTLIERS, FEW, false },
+    { { 2, 9, 7, 16 }, { 16, 3, 3 }, 2, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 1, 8, 10, 15 }, { 40, 3, 3 }, 2, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, MEAN, FEW, false },
+    { { 1, 9, 8, 16 }, { 24, 3, 3 }, 2, { 0, 0, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, ALL, false },
+    { { 2, 6, 11, 5 }, { 8, 3, 3 }, 2, { 0, 0, 1, 1 }, 1, false, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 2, 5, 3, 16 }, { 33, 3, 3 }, 1, { 1, 1, 1, 1 }, 2, true, false, 0, CALO_LINEAR, NORMAL, ALL, false },
+    { { 2, 6, 5, 64 }, { 40, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_SILU, NORMAL, ALL, false }, /* k in parts */
+    { { 1, 3, 7, 33 }, { 17, 3, 3 }, 1, { 1, 1, 1, 1 }, 2, true, true, 0, CALO_LINEAR, OUTLIERS, FEW, false },
+    { { 2, 3, 5, 31 }, { 65, 1, 1 }, 1, { 0 }, 1, true, true, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 1, 4, 4, 8 }, { 8, 1, 1 }, 2, { 0 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 1, 9, 9, 3 }, { 7, 5, 5 }, 1, { 2, 2, 2, 2 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 1, 6, 7, 12 }, { 32, 2, 3 }, 1, { 0, 1, 1, 1 }, 1, false, false, 0, CALO_LINEAR, LIMITS, FEW, false },
+    { { 1, 12, 12, 64 }, { 96, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { { 2, 9, 13, 80 }, { 40, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 2, CALO_LINEAR, NORMAL, HALVES, false },
+    { { 1, 4, 3, 1088 }, { 8, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, HALVES, false },
+    { { 1, 33, 31, 8 }, { 4, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, TINY, FEW, false },
+    { { 2, 16, 16, 32 }, { 64, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 1, CALO_LINEAR, NORMAL, FEW, false },
+    { { 1, 4, 37, 16 }, { 36, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_GELU, NORMAL, FEW, false },
+    { { 2, 32, 32, 320 }, { 320, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_LINEAR, NORMAL, FEW, true },
+    { { 1, 128, 128, 128 }, { 3, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, true },
 };
 
 static const char *const activations[] = { "", "-silu", "-gelu", "-gelu_tanh", "-quick_gelu" };
@@ -76,7 +77,7 @@ void check_conv2d(check *c)
 {
     type_pair pairs[9];
     for (int i = 0; i < COUNT(rows); i++)
-        for (int p = check_pairs(pairs, true, rows[i].all, i); p-- > 0;) {
+        for (int p = check_pairs(pairs, true, rows[i].types, i); p-- > 0;) {
             const int64_t *x = rows[i].x, *k = rows[i].w;
             const int *pad = rows[i].pads;
             if ((rows[i].full && !c->full) ||
@@ -89,8 +90,8 @@ void check_conv2d(check *c)
                                                    : "-channels",
                             rows[i].residual ? "-residual" : "", data_kind_names[rows[i].data]))
                 continue;
-            c->every_tuning = c->full || (rows[i].all && p == 0);
-            c->misaligned &= !rows[i].all; /* what kernels that need alignment are tried on */
+            c->every_tuning = c->full || (rows[i].types != FEW && p == 0);
+            c->misaligned &= rows[i].types == FEW; /* what kernels that need alignment are tried on */
             one_case(c, i);
             check_end(c);
         }

@@ -12,34 +12,35 @@ static const struct {
     int channel; /* batches of the channel bias: 0 (none), 1 or batch */
     calo_activation activation;
     data_kind data;
-    bool all, full; /* all pairs of types */
+    type_choice types;
+    bool full;
 } rows[] = {
-    { 1, 1, 1, 1, 0, false, false, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 1, 1, 320, 320, 0, false, true, false, 0, CALO_SILU, NORMAL, false, false },
-    { 2, 7, 40, 33, 0, false, true, true, 2, CALO_LINEAR, NORMAL, true, false },
-    { 1, 13, 17, 31, 0, false, true, false, 0, CALO_GELU, OUTLIERS, false, false },
-    { 1, 12, 16, 32, 0, false, false, false, 0, CALO_LINEAR, LIMITS, false, false },
-    { 3, 5, 31, 15, 0, false, true, false, 1, CALO_QUICK_GELU, NORMAL, false, false },
-    { 1, 11, 97, 65, 0, false, true, true, 0, CALO_LINEAR, MEAN, false, false },
-    { 2, 9, 15, 63, 0, false, false, true, 0, CALO_GELU_TANH, NORMAL, false, false },
-    { 1, 4, 2, 16, 0, false, true, false, 0, CALO_LINEAR, TINY, false, false },
-    { 2, 8, 33, 17, 50, false, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 2, 31, 64, 96, 192, false, false, false, 0, CALO_LINEAR, OUTLIERS, false, false },
-    { 2, 7, 24, 64, 0, true, true, false, 0, CALO_LINEAR, NORMAL, true, false },
-    { 1, 13, 40, 34, 0, true, true, true, 0, CALO_LINEAR, NORMAL, false, false },
-    { 2, 5, 17, 2, 0, true, false, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 1, 9, 31, 62, 40, true, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 2, 77, 160, 192, 0, false, true, true, 0, CALO_LINEAR, NORMAL, true, false },
-    { 2, 20, 1056, 72, 0, false, true, true, 2, CALO_GELU, NORMAL, true, false }, /* k in several parts */
-    { 1, 9, 520, 80, 0, true, true, true, 0, CALO_LINEAR, NORMAL, true, false },
-    { 1, 5, 8200, 72, 0, false, true, false, 0, CALO_LINEAR, NORMAL, true, false }, /* and the stages several times */
-    { 1, 65, 320, 129, 0, false, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 1, 257, 48, 32, 0, false, true, false, 0, CALO_LINEAR, MEAN, false, false },
-    { 2, 65, 80, 640, 0, true, true, false, 0, CALO_LINEAR, NORMAL, false, false },
-    { 1, 3, 1280, 48, 0, false, true, false, 0, CALO_LINEAR, OUTLIERS, false, false },
-    { 2, 1024, 640, 640, 0, false, true, true, 0, CALO_LINEAR, NORMAL, false, true },
-    { 2, 1024, 640, 5120, 0, true, true, false, 0, CALO_LINEAR, NORMAL, false, true },
-    { 2, 77, 768, 3072, 0, false, true, false, 0, CALO_QUICK_GELU, NORMAL, false, true },
+    { 1, 1, 1, 1, 0, false, false, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 1, 1, 320, 320, 0, false, true, false, 0, CALO_SILU, NORMAL, FEW, false },
+    { 2, 7, 40, 33, 0, false, true, true, 2, CALO_LINEAR, NORMAL, ALL, false },
+    { 1, 13, 17, 31, 0, false, true, false, 0, CALO_GELU, OUTLIERS, FEW, false },
+    { 1, 12, 16, 32, 0, false, false, false, 0, CALO_LINEAR, LIMITS, FEW, false },
+    { 3, 5, 31, 15, 0, false, true, false, 1, CALO_QUICK_GELU, NORMAL, FEW, false },
+    { 1, 11, 97, 65, 0, false, true, true, 0, CALO_LINEAR, MEAN, FEW, false },
+    { 2, 9, 15, 63, 0, false, false, true, 0, CALO_GELU_TANH, NORMAL, FEW, false },
+    { 1, 4, 2, 16, 0, false, true, false, 0, CALO_LINEAR, TINY, FEW, false },
+    { 2, 8, 33, 17, 50, false, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 2, 31, 64, 96, 192, false, false, false, 0, CALO_LINEAR, OUTLIERS, FEW, false },
+    { 2, 7, 24, 64, 0, true, true, false, 0, CALO_LINEAR, NORMAL, ALL, false },
+    { 1, 13, 40, 34, 0, true, true, true, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 2, 5, 17, 2, 0, true, false, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 1, 9, 31, 62, 40, true, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 2, 77, 160, 192, 0, false, true, true, 0, CALO_LINEAR, NORMAL, ALL, false },
+    { 2, 20, 1056, 72, 0, false, true, true, 2, CALO_GELU, NORMAL, ALL, false }, /* k in several parts */
+    { 1, 9, 520, 80, 0, true, true, true, 0, CALO_LINEAR, NORMAL, ALL, false },
+    { 1, 5, 8200, 72, 0, false, true, false, 0, CALO_LINEAR, NORMAL, HALVES, false }, /* and the stages several times */
+    { 1, 65, 320, 129, 0, false, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 1, 257, 48, 32, 0, false, true, false, 0, CALO_LINEAR, MEAN, FEW, false },
+    { 2, 65, 80, 640, 0, true, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
+    { 1, 3, 1280, 48, 0, false, true, false, 0, CALO_LINEAR, OUTLIERS, FEW, false },
+    { 2, 1024, 640, 640, 0, false, true, true, 0, CALO_LINEAR, NORMAL, FEW, true },
+    { 2, 1024, 640, 5120, 0, true, true, false, 0, CALO_LINEAR, NORMAL, FEW, true },
+    { 2, 77, 768, 3072, 0, false, true, false, 0, CALO_QUICK_GELU, NORMAL, FEW, true },
 };
 
 static const char *const activations[] = { "", "-silu", "-gelu", "-gelu_tanh", "-quick_gelu" };
@@ -72,7 +73,7 @@ void check_linear(check *c)
 {
     type_pair pairs[9];
     for (int i = 0; i < COUNT(rows); i++)
-        for (int p = check_pairs(pairs, true, rows[i].all, i); p-- > 0;) {
+        for (int p = check_pairs(pairs, true, rows[i].types, i); p-- > 0;) {
             if ((rows[i].full && !c->full) ||
                 !check_case(c, pairs[p], "%dx%dx%d-%d%s%s%s%s%s-stride%d-%s", rows[i].batch, rows[i].rows,
                             rows[i].inputs, rows[i].outputs, rows[i].gated ? "-gated" : "",
@@ -82,8 +83,8 @@ void check_linear(check *c)
                                                    : "-channels",
                             rows[i].residual ? "-residual" : "", rows[i].stride, data_kind_names[rows[i].data]))
                 continue;
-            c->every_tuning = c->full || (rows[i].all && p == 0);
-            c->misaligned &= !rows[i].all; /* what kernels that need alignment are tried on */
+            c->every_tuning = c->full || (rows[i].types != FEW && p == 0);
+            c->misaligned &= rows[i].types == FEW; /* what kernels that need alignment are tried on */
             one_case(c, i);
             check_end(c);
         }

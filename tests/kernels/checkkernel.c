@@ -55,13 +55,13 @@ int check_tunings(const calo_variant *variant)
     return count;
 }
 
-int check_pairs(type_pair pairs[9], bool weights, bool all, int row)
+int check_pairs(type_pair pairs[9], bool weights, type_choice choice, int row)
 {
     static const calo_type types[] = { CALO_F32, CALO_F16, CALO_BF16 };
     const int choices = weights ? 9 : 3;
     int count = 0;
     for (int i = 0; i < choices; i++)
-        if (all || i == 0 || i == 1 + row % (choices - 1))
+        if (choice == HALVES ? i == 1 || i == 2 : choice == ALL || i == 0 || i == 1 + row % (choices - 1))
             pairs[count++] = (type_pair){ types[i % 3], weights ? types[(i % 3 + i / 3) % 3] : CALO_F32 };
     return count;
 }

@@ -74,11 +74,13 @@ typedef struct check {
 
 /* ---- cases ------------------------------------------------------------------------------------------------------ */
 
-/* The types of a table's row: all of them, or f32 and one other that changes from row to row. Returns how many. */
+/* The types of a table's row: f32 and one other that changes from row to row, all of them, or what tensor cores take,
+ * 16-bit activations and weights of one type. Returns how many. */
+typedef enum type_choice { FEW, ALL, HALVES } type_choice;
 typedef struct type_pair {
     calo_type act, weight;
 } type_pair;
-int check_pairs(type_pair pairs[9], bool weights, bool all, int row);
+int check_pairs(type_pair pairs[9], bool weights, type_choice choice, int row);
 
 /* Begins a case; false when the filters leave it out. The name says all that matters, in letters a shell leaves alone;
  * with the types it also seeds the data. check_end forgets its tensors. */
