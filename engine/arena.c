@@ -169,3 +169,12 @@ uint64_t calo_arena_size(const calo_arena *arena)
         bytes += arena->slabs[i].peak;
     return bytes;
 }
+
+uint64_t calo_arena_largest(const calo_arena *arena)
+{
+    uint64_t bytes = 0;
+    for (int i = 0; i < arena->slab_count; i++)
+        if (arena->slabs[i].peak > bytes)
+            bytes = arena->slabs[i].peak;
+    return bytes;
+}

@@ -53,5 +53,7 @@ void *calo_arena_host(const calo_arena *arena, calo_tensor t);
 
 /* Bytes of all slabs at their peaks: what commit allocates. */
 uint64_t calo_arena_size(const calo_arena *arena);
+/* The largest of them. */
+uint64_t calo_arena_largest(const calo_arena *arena);
 
 #endif

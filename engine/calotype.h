@@ -63,11 +63,13 @@ typedef struct calo_open_options {
                            a context can list, inspect and plan */
     void (*on_log)(void *user, calo_log_level level, const char *sentence); /* NULL: silence */
     void *user;
+    void *cuda_context; /* the caller's CUcontext and CUstream, which must outlive the context; all work is then ordered */
+    void *cuda_stream;  /* in that stream. NULL: the device's primary context, a stream of the library's own */
 } calo_open_options;
 
 #define CALO_OPEN_OPTIONS_INIT                                                                                         \
     {                                                                                                                  \
-        sizeof(calo_open_options), NULL, NULL, NULL                                                                    \
+        sizeof(calo_open_options), NULL, NULL, NULL, NULL, NULL                                                        \
     }
 
 /* Opens a device. `options` may be NULL. On failure *context still holds a handle whose calo_error says why (NULL only
@@ -177,14 +179,18 @@ typedef struct calo_request {
     int profile;             /* wait for every op and book its time in *report */
     int check;               /* run every op on the reference as well; CALO_ENONFINITE names the first that departs */
     struct calo_report **report; /* what ran, op by op, the caller's; or NULL */
+    uint64_t device_output; /* CUDA: a CUdeviceptr of the caller's to f32 [count, height, width, 3], which takes the
+                               decoded images, −1 … 1, in the stream's order; 0: none */
 } calo_request;
 
 #define CALO_REQUEST_INIT                                                                                              \
     {                                                                                                                  \
-        sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL  \
+        sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL, \
+            0                                                                                                          \
     }
 
-/* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. */
+/* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. With a device_output
+ * `images` may be NULL: then nothing but the end of a step is waited for, and no image leaves the device. */
 CALO_API calo_status calo_generate(calo_model *model, const calo_request *request, calo_image **images);
 
 /* One op on one shape, all its calls together. */

@@ -40,7 +40,8 @@ calo_status calo_open(calo_context **context, const calo_open_options *options)
     const char *device = options ? options->device : NULL;
     if (device && strcmp(device, "none") == 0)
         return CALO_OK;
-    calo_status status = calo_device_open(device, &made->device, &made->fault);
+    const calo_adopted adopted = { options ? options->cuda_context : NULL, options ? options->cuda_stream : NULL };
+    calo_status status = calo_device_open(device, &adopted, &made->device, &made->fault);
     char id[16];
     if (status == CALO_OK)
         calo_log(made, CALO_LOG_INFO, "device %s, %s, %d compute units", calo_device_id(&made->device->info, id),

@@ -74,6 +74,7 @@ _Static_assert(sizeof(cu_launch_attribute) == 72 && sizeof(cu_launch_config) == 
     X(cuDevicePrimaryCtxRetain, (cu_context * context, cu_device device))                                              \
     X(cuDevicePrimaryCtxRelease_v2, (cu_device device))                                                                \
     X(cuCtxSetCurrent, (cu_context context))                                                                           \
+    X(cuCtxGetDevice, (cu_device * device))                                                                            \
     X(cuModuleLoadData, (cu_module * module, const void *image))                                                       \
     X(cuModuleUnload, (cu_module module))                                                                              \
     X(cuModuleGetFunction, (cu_function * function, cu_module module, const char *name))                               \

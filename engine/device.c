@@ -1,6 +1,7 @@
 /* Which device: names, and the backends in order of preference. */
 #include "device.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,21 +22,43 @@ static int index_of(const char *name, const char *backend)
     return *end == '\0' && index < 1000000 ? (int)index : -2;
 }
 
-calo_status calo_device_open(const char *name, calo_device **device, calo_fault *fault)
+calo_status calo_device_open(const char *name, const calo_adopted *adopted, calo_device **device, calo_fault *fault)
 {
+    static const calo_adopted nothing;
+    if (!adopted)
+        adopted = &nothing;
+    const bool any = !name || strcmp(name, "auto") == 0, adopts = adopted->context || adopted->stream;
     *device = NULL;
-    if (!name || strcmp(name, "auto") == 0) {
+    if (any && !adopts) {
         calo_fault unused = { 0 };
-        if (calo_cuda_open(-1, device, &unused) == CALO_OK)
+        if (calo_cuda_open(-1, adopted, device, &unused) == CALO_OK)
             return CALO_OK;
         return calo_opencl_open(-1, device, fault);
     }
+    if (any)
+        return calo_cuda_open(-1, adopted, device, fault);
     const int opencl = index_of(name, "opencl"), cuda = index_of(name, "cuda");
     if (cuda > -2)
-        return calo_cuda_open(cuda, device, fault);
+        return calo_cuda_open(cuda, adopted, device, fault);
+    if (opencl > -2 && adopts)
+        return calo_fail(fault, CALO_EUSAGE, "a CUDA context or stream was given for the device '%s'", name);
     if (opencl > -2)
         return calo_opencl_open(opencl, device, fault);
     return calo_fail(fault, CALO_EUSAGE, "device '%s' is not known: use auto, cuda, cuda:N, opencl or opencl:N", name);
+}
+
+calo_status calo_device_expect(calo_device *device, const char *what, uint64_t need, uint64_t largest, calo_fault *fault)
+{
+    const calo_device_info *info = &device->info;
+    uint64_t available = info->memory > device->allocated ? info->memory - device->allocated : 0;
+    if (device->api->free_memory && device->api->free_memory(device, &available, fault))
+        return fault->status;
+    if (need <= available && largest <= info->max_allocation)
+        return CALO_OK;
+    return calo_fail(fault, CALO_EMEMORY,
+                     "%s: %" PRIu64 " bytes of device memory are needed, the largest piece %" PRIu64 "; %s has %" PRIu64
+                     ", of which %" PRIu64 " are free, and %" PRIu64 " at most in one piece",
+                     what, need, largest, info->name, info->memory, available, info->max_allocation);
 }
 
 calo_status calo_device_list(calo_device_info *list, int capacity, int *count, char *absent, size_t size,

@@ -71,6 +71,10 @@ typedef struct calo_device_api {
     void (*close)(calo_device *device);
     calo_status (*allocate)(calo_device *device, uint64_t bytes, calo_buffer **buffer, calo_fault *fault);
     void (*release)(calo_device *device, calo_buffer *buffer);
+    /* The caller's device memory as a buffer, which release forgets; NULL where a backend has no addresses. */
+    calo_status (*adopt)(calo_device *device, uint64_t pointer, uint64_t bytes, calo_buffer **buffer, calo_fault *fault);
+    /* What is free now, for all programs; NULL where only the device's whole memory is known. */
+    calo_status (*free_memory)(calo_device *device, uint64_t *bytes, calo_fault *fault);
     calo_status (*write)(calo_device *device, calo_buffer *buffer, uint64_t offset, const void *from, uint64_t bytes,
                          calo_fault *fault); /* `from` may be reused on return */
     calo_status (*read)(calo_device *device, const calo_buffer *buffer, uint64_t offset, void *to, uint64_t bytes,
@@ -99,10 +103,19 @@ struct calo_device {
     uint64_t allocated, peak_allocated; /* bytes, kept by the backend */
 };
 
+/* What the caller of the library brings: CUcontext, CUstream; NULL: none. */
+typedef struct calo_adopted {
+    void *context, *stream;
+} calo_adopted;
+
 /* A device by its name: "auto" (also NULL), "cuda", "cuda:1", "opencl", "opencl:1". Auto is the first CUDA device that
  * opens, then an OpenCL GPU, then any OpenCL device. CALO_EDEVICE with the reason when there is none, CALO_EUSAGE for
- * another name. Close with device->api->close. */
-calo_status calo_device_open(const char *name, calo_device **device, calo_fault *fault);
+ * another name. `adopted` may be NULL; with something in it only CUDA will do. Close with device->api->close. */
+calo_status calo_device_open(const char *name, const calo_adopted *adopted, calo_device **device, calo_fault *fault);
+
+/* CALO_EMEMORY when `need` bytes more are not there, `largest` of them in one piece: the sentence says for what, how many
+ * and what is free. */
+calo_status calo_device_expect(calo_device *device, const char *what, uint64_t need, uint64_t largest, calo_fault *fault);
 
 /* What there is, without opening it for work: CUDA's devices, then OpenCL's. `list` holds up to `capacity` entries,
  * *count is how many there are. `absent`, if not NULL, takes a line for each backend that has none, with the reason.
@@ -116,7 +129,7 @@ char *calo_device_id(const calo_device_info *info, char *text);
 /* The backends' own: device `index`, −1 for the one that auto would take; what there is. */
 calo_status calo_opencl_open(int index, calo_device **device, calo_fault *fault);
 calo_status calo_opencl_list(calo_device_info *list, int capacity, int *count, calo_fault *fault);
-calo_status calo_cuda_open(int index, calo_device **device, calo_fault *fault);
+calo_status calo_cuda_open(int index, const calo_adopted *adopted, calo_device **device, calo_fault *fault);
 calo_status calo_cuda_list(calo_device_info *list, int capacity, int *count, calo_fault *fault);
 
 /* A device that only plans: no memory, nothing can be launched. `info` describes a CPU of this machine's core count. */

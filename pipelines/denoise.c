@@ -11,6 +11,7 @@
 #include "../kernels/reduce/reduce.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 typedef struct loop {
     calo_run *run;
@@ -86,16 +87,14 @@ static void apply_row(const loop *l, const calo_row *row)
     calo_combine_into(l->run, l->registers[row->target], in, coefficients, count, row->clamp);
 }
 
-/* Waits for the step, too. */
-static void expect_finite(const loop *l, int step)
+void calo_expect_finite(calo_run *run, calo_tensor t, const char *what)
 {
     float found[4] = { 0 };
-    calo_tensor t = calo_reduce_finite(l->run, l->registers[CALO_REGISTER_X]);
-    calo_download(l->run, t, found);
-    calo_drop(l->run, &t);
-    if (!calo_failed(l->run) && !(found[0] == 0))
-        calo_fail(l->run->fault, CALO_ENONFINITE, "step %d: %.0f of the latents' numbers are not finite", step + 1,
-                  (double)found[0]);
+    calo_tensor count = calo_reduce_finite(run, t);
+    calo_download(run, count, found);
+    calo_drop(run, &count);
+    if (!calo_failed(run) && !(found[0] == 0))
+        calo_fail(run->fault, CALO_ENONFINITE, "%s: %.0f numbers are not finite", what, (double)found[0]);
 }
 
 static void tell(const loop *l, const char *key, int number, calo_tensor t)
@@ -131,6 +130,7 @@ static void one_step(loop *l, int number)
 {
     const calo_step *step = &l->denoise->program->steps[number];
     calo_run *run = l->run;
+    char what[48];
     const bool records = run->device && run->device->api->capture && !run->profile && !run->check && !l->denoise->on_tensor;
     fill_input(l, step->input_scale);
     l->denoise->begin_step(l->denoise->user, run, number);
@@ -143,7 +143,8 @@ static void one_step(loop *l, int number)
         calo_draw_latents(run, l->rng, l->registers[CALO_REGISTER_Z]);
     for (int i = 0; i < step->row_count; i++)
         apply_row(l, &step->rows[i]);
-    expect_finite(l, number);
+    snprintf(what, sizeof what, "the latents after step %d", number + 1);
+    calo_expect_finite(run, l->registers[CALO_REGISTER_X], what); /* waits for the step, too */
     tell(l, "latents", number + 1, l->registers[CALO_REGISTER_X]);
 }
 

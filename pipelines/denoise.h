@@ -30,6 +30,9 @@ typedef struct calo_denoise {
  * on from that draw and gives what noise the steps ask for. */
 calo_tensor calo_denoise_run(calo_run *run, const calo_denoise *denoise, calo_tensor latents, calo_rng *rng);
 
+/* Waits for t, and fails with CALO_ENONFINITE, naming `what`, when it holds a NaN or an infinity. */
+void calo_expect_finite(calo_run *run, calo_tensor t, const char *what);
+
 /* Draws f32 normals for t in torch's order (channels first) into channels-last memory. */
 void calo_draw_latents(calo_run *run, calo_rng *rng, calo_tensor t);
 

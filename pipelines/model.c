@@ -67,9 +67,8 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
     if (fault->status || !model->context->device)
         return fault->status;
     watcher.total = calo_arena_size(&model->weights);
-    if (watcher.total > info.memory)
-        return calo_fail(fault, CALO_EMEMORY, "%s: its weights need %" PRIu64 " bytes, %s has %" PRIu64,
-                         model->checkpoint.path, watcher.total, info.name, info.memory);
+    if (calo_device_expect(p.device, model->checkpoint.path, watcher.total, calo_arena_largest(&model->weights), fault))
+        return fault->status;
     if (options->on_load)
         p.on_done = forward_progress;
     if (calo_arena_commit(&model->weights, fault) || calo_arena_map(&model->weights, fault))

@@ -40,7 +40,8 @@ typedef struct flow {
     int image;                /* which of request.count */
     double begin;
     calo_timing *timing;
-    calo_image **images;
+    calo_image **images;      /* NULL: they stay on the device */
+    calo_buffer *output;      /* the caller's memory for them, or NULL */
 } flow;
 
 /* ---- before the run --------------------------------------------------------------------------------------------- */
@@ -252,6 +253,18 @@ done:
     calo_free(values);
 }
 
+/* The decoded image to the caller's memory on the device. */
+static void hand_over(flow *f, calo_tensor decoded)
+{
+    const double one = 1;
+    const uint64_t size = (uint64_t)calo_tensor_count(decoded) * sizeof(float);
+    calo_tensor to = calo_shape(CALO_F32, 4, decoded.dims);
+    to.buffer = f->output;
+    to.offset = (uint64_t)f->image * size;
+    calo_combine_into(&f->run, to, &decoded, &one, 1, 1);
+    calo_expect_finite(&f->run, decoded, "the decoded picture");
+}
+
 static void one_image(flow *f)
 {
     calo_run *run = &f->run;
@@ -269,7 +282,10 @@ static void one_image(flow *f)
 
     const double begin = calo_seconds();
     calo_tensor decoded = calo_vae_decode(run, &f->model->vae, latents, 0);
-    finish_image(f, decoded);
+    if (f->request->device_output)
+        hand_over(f, decoded);
+    if (f->images)
+        finish_image(f, decoded);
     f->timing->decode_s += calo_seconds() - begin;
     calo_drop(run, &decoded);
     calo_drop(run, &latents);
@@ -309,6 +325,8 @@ static void flow_close(flow *f)
 {
     calo_arena_free(&f->arena);
     calo_dump_free(&f->dump);
+    if (f->output)
+        f->model->context->device->api->release(f->model->context->device, f->output);
     calo_program_free(&f->program);
     calo_schedule_choice_free(&f->schedule);
     calo_free(f->ids);
@@ -326,14 +344,25 @@ static calo_status plan(flow *f, calo_ledger *ledger)
 
 static calo_status fit(const flow *f)
 {
-    const calo_device *device = f->model->context->device;
-    const uint64_t need = calo_arena_size(&f->arena);
-    if (device->allocated + need > device->info.memory)
-        return calo_fail(f->run.fault, CALO_EMEMORY,
-                         "%d × %d needs %" PRIu64 " bytes for activations; %s has %" PRIu64 ", of which %" PRIu64
-                         " are in use",
-                         f->width, f->height, need, device->info.name, device->info.memory, device->allocated);
-    return CALO_OK;
+    char what[64];
+    snprintf(what, sizeof what, "%d × %d", f->width, f->height);
+    return calo_device_expect(f->model->context->device, what, calo_arena_size(&f->arena),
+                              calo_arena_largest(&f->arena), f->run.fault);
+}
+
+/* Where the images go. */
+static calo_status take_output(flow *f, bool has_images)
+{
+    calo_device *device = f->model->context->device;
+    const uint64_t bytes = (uint64_t)f->request->count * (uint64_t)f->width * (uint64_t)f->height * 3 * sizeof(float);
+    if (!f->request->device_output)
+        return has_images ? CALO_OK
+                          : calo_fail(f->run.fault, CALO_EUSAGE, "neither images nor a device_output was given");
+    if (!device->api->adopt)
+        return calo_fail(f->run.fault, CALO_EUSAGE, "device_output needs a CUDA device; this is %s", device->info.name);
+    if (f->request->device_output % 16)
+        return calo_fail(f->run.fault, CALO_EUSAGE, "device_output is not aligned to 16 bytes");
+    return device->api->adopt(device, f->request->device_output, bytes, &f->output, f->run.fault);
 }
 
 calo_status calo_generate(calo_model *model, const calo_request *request, calo_image **images)
@@ -342,12 +371,14 @@ calo_status calo_generate(calo_model *model, const calo_request *request, calo_i
     calo_timing own = { 0 }, *timing = request->size == sizeof *request && request->timing ? request->timing : &own;
     calo_ledger ledger = { 0 };
     const calo_timing empty = { .step_s = timing->step_s, .step_room = timing->step_room };
-    for (int i = 0; request->size == sizeof *request && i < request->count; i++)
+    for (int i = 0; images && request->size == sizeof *request && i < request->count; i++)
         images[i] = NULL;
     *timing = empty;
     calo_status status = flow_open(&f, model, request, timing);
     if (!status && !model->context->device)
         status = calo_fail(f.run.fault, CALO_EDEVICE, "this context has no device; it can only plan");
+    if (!status)
+        status = take_output(&f, images != NULL);
     if (!status)
         status = plan(&f, NULL);
     if (!status)
@@ -370,7 +401,7 @@ calo_status calo_generate(calo_model *model, const calo_request *request, calo_i
         status = calo_dump_write(&f.dump, request->dump, f.run.fault);
     if (!status && request->report)
         status = calo_report_make(&ledger, model, calo_arena_size(&f.arena), &f.run.info, request->report, f.run.fault);
-    for (int i = 0; status && request->size == sizeof *request && i < request->count; i++)
+    for (int i = 0; status && images && request->size == sizeof *request && i < request->count; i++)
         calo_free_image(&images[i]);
     calo_ledger_free(&ledger);
     flow_close(&f);

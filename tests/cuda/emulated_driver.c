@@ -40,7 +40,7 @@ struct cu_graph_exec_record {
     launch *first;
 };
 
-emulator_state emulator;
+emulator_state emulator = { .total = (size_t)8 << 30 };
 
 cu_result arrive(void)
 {
@@ -120,7 +120,7 @@ static cu_result total_memory(size_t *bytes, cu_device device)
 {
     ARRIVE();
     (void)device;
-    *bytes = EMULATED_MEMORY;
+    *bytes = emulator.total;
     return SUCCESS;
 }
 
@@ -142,6 +142,13 @@ static cu_result release(cu_device device)
     if (--emulator.retained == 0)
         emulator.sticky = SUCCESS; /* the primary context starts anew */
     return early;
+}
+
+static cu_result current_device(cu_device *device)
+{
+    ARRIVE();
+    *device = 0;
+    return SUCCESS;
 }
 
 static cu_result set_current(cu_context context)
@@ -292,6 +299,7 @@ static cu_result release_event(cu_event event)
 
 static void run_launch(const launch *l)
 {
+    emulator.launches++;
     const char *report = fibers_run(l->function->program, l->function->entry, l->grid, l->block,
                                     l->dynamic_shared, (void **)l->parameters);
     if (!report)
@@ -432,6 +440,7 @@ static const calo_cuda_api driver = {
     .cuDevicePrimaryCtxRetain = retain,
     .cuDevicePrimaryCtxRelease_v2 = release,
     .cuCtxSetCurrent = set_current,
+    .cuCtxGetDevice = current_device,
     .cuModuleLoadData = module_load,
     .cuModuleUnload = module_unload,
     .cuModuleGetFunction = get_function,
@@ -494,6 +503,21 @@ void emulated_fail(long nth, cu_result code)
 long emulated_objects(void)
 {
     return emulator.objects;
+}
+
+void emulated_memory(size_t bytes)
+{
+    emulator.total = bytes;
+}
+
+long emulated_launches(void)
+{
+    return emulator.launches;
+}
+
+long emulated_copies_out(void)
+{
+    return emulator.copied_out;
 }
 
 const char *emulated_report(void)

@@ -15,6 +15,11 @@ long emulated_calls(void);
 void emulated_fail(long nth, cu_result code);
 long emulated_objects(void);
 
+/* How much memory the device has (8 GiB at first); kernels launched, and bytes read back so far. */
+void emulated_memory(size_t bytes);
+long emulated_launches(void);
+long emulated_copies_out(void);
+
 /* What the last faulty kernel did, "" when none was. */
 const char *emulated_report(void);
 

@@ -36,7 +36,7 @@ cu_result allocate(cu_pointer *pointer, size_t bytes)
     ARRIVE();
     if (!bytes)
         return INVALID_VALUE;
-    if (bytes > EMULATED_MEMORY - emulator.allocated)
+    if (emulator.allocated > emulator.total || bytes > emulator.total - emulator.allocated)
         return CU_OUT_OF_MEMORY;
     memory *made = make(sizeof *made);
     if (!made || posix_memalign((void **)&made->base, BAND, bytes + 2 * BAND)) {
@@ -72,8 +72,8 @@ cu_result release_memory(cu_pointer pointer)
 cu_result memory_info(size_t *available, size_t *total)
 {
     ARRIVE();
-    *available = EMULATED_MEMORY - emulator.allocated;
-    *total = EMULATED_MEMORY;
+    *available = emulator.total > emulator.allocated ? emulator.total - emulator.allocated : 0;
+    *total = emulator.total;
     return SUCCESS;
 }
 
@@ -106,6 +106,7 @@ cu_result copy_out(void *to, cu_pointer from, size_t bytes, cu_stream stream)
     ARRIVE();
     if (stream->capture)
         return CAPTURE_UNSUPPORTED;
+    emulator.copied_out += (long)bytes;
     memcpy(to, (const void *)(uintptr_t)from, bytes);
     return SUCCESS;
 }

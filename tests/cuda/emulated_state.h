@@ -9,8 +9,6 @@
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, ILLEGAL_ADDRESS = 700, CAPTURE_UNSUPPORTED = 900 };
 
-static const size_t EMULATED_MEMORY = (size_t)8 << 30;
-
 struct cu_context_record {
     int unused;
 };
@@ -27,7 +25,8 @@ typedef struct emulator_state {
     cu_result sticky; /* of a kernel's fault: every call gives it from then on */
     char report[512];
     memory *memories;
-    size_t allocated;
+    size_t allocated, total;
+    long launches, copied_out;
     struct cu_context_record context;
     int retained;
     cu_function functions;

@@ -31,7 +31,7 @@ static calo_status use_device(calo_fault *fault)
     calo_device *device;
     calo_arena arena;
     float *values = calo_alloc(NUMBERS, sizeof *values);
-    calo_status status = calo_device_open("cuda", &device, fault);
+    calo_status status = calo_device_open("cuda", NULL, &device, fault);
     if (status) {
         calo_free(values);
         return status;
@@ -165,7 +165,7 @@ static void lost_context_says_so(void **state)
     char text[256];
     snprintf(text, sizeof text, "typedef unsigned long ulong;\n%s", source);
     const calo_kernel_key key = { "wild.cu", text, "", "wild" };
-    assert_int_equal(calo_device_open("cuda:0", &device, &fault), CALO_OK);
+    assert_int_equal(calo_device_open("cuda:0", NULL, &device, &fault), CALO_OK);
     assert_int_equal(device->api->allocate(device, 4, &buffer, &fault), CALO_OK);
     assert_int_equal(device->api->kernel(device, &key, &kernel, &fault), CALO_OK);
     const calo_argument arguments[] = { { .kind = CALO_ARG_BUFFER, .buffer = buffer },
@@ -197,18 +197,18 @@ static void refusals_are_sentences(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         calo_fault fault = { 0 };
         calo_device *device;
-        assert_int_equal(calo_device_open(rows[i].name, &device, &fault), rows[i].status);
+        assert_int_equal(calo_device_open(rows[i].name, NULL, &device, &fault), rows[i].status);
         assert_non_null(strstr(fault.text, rows[i].says));
     }
     calo_fault fault = { 0 };
     calo_device *device;
     calo_buffer *buffer;
     emulate(75);
-    assert_int_equal(calo_device_open("cuda", &device, &fault), CALO_EDEVICE);
+    assert_int_equal(calo_device_open("cuda", NULL, &device, &fault), CALO_EDEVICE);
     assert_non_null(strstr(fault.text, "sm_75; calotype's kernels need sm_80"));
     emulate(90);
     calo_fault_clear(&fault);
-    assert_int_equal(calo_device_open("cuda", &device, &fault), CALO_OK);
+    assert_int_equal(calo_device_open("cuda", NULL, &device, &fault), CALO_OK);
     assert_int_equal(device->api->allocate(device, UINT64_C(9) << 30, &buffer, &fault), CALO_EMEMORY);
     assert_non_null(strstr(fault.text, "9663676416 bytes are needed in one piece; 8589934592 of 8589934592 are free"));
     device->api->close(device);

@@ -231,7 +231,7 @@ static void check_devices(check *c)
         if (c->filter.device && strcmp(c->filter.device, c->device_name) != 0)
             continue;
         calo_fault_clear(&fault);
-        if (calo_device_open(id, &c->device, &fault)) {
+        if (calo_device_open(id, NULL, &c->device, &fault)) {
             printf("FAIL %s: %s\n", c->device_name, fault.text);
             c->failed++;
             continue;
