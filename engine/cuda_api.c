@@ -1,5 +1,7 @@
-/* Finds the CUDA driver, NVRTC, and their functions. */
+/* Finds the CUDA driver, NVRTC, cuBLASLt and cuDNN, and their functions. */
 #include "cuda_api.h"
+#include "cuda_blas.h"
+#include "cuda_dnn.h"
 
 #include <dlfcn.h>
 #include <string.h>
@@ -45,6 +47,33 @@ calo_status calo_nvrtc_load(calo_nvrtc_api *api, int newest, calo_fault *fault)
                          "with: pip install nvidia-cuda-nvrtc%s, and its folder in LD_LIBRARY_PATH",
                          newest >= 13 ? "13 or ." : "", newest >= 13 ? "" : "-cu12");
     CALO_NVRTC_FUNCTIONS(CALO_FIND)
+#undef LACKS
+    return CALO_OK;
+}
+
+calo_status calo_blas_load(calo_blas_api *api, int newest, calo_fault *fault)
+{
+#define LACKS "the cuBLASLt library of this machine is too old: it lacks "
+    static const char *const names[] = { "libcublasLt.so.13", "/usr/local/cuda/lib64/libcublasLt.so.13",
+                                         "libcublasLt.so.12", "/usr/local/cuda/lib64/libcublasLt.so.12" };
+    memset(api, 0, sizeof *api);
+    api->library = newest >= 13 ? open_first(names, 4) : open_first(names + 2, 2);
+    if (!api->library)
+        return calo_fail(fault, CALO_EDEVICE, "cuBLASLt was not found (libcublasLt.so.%s12)", newest >= 13 ? "13 or ." : "");
+    CALO_BLAS_FUNCTIONS(CALO_FIND)
+#undef LACKS
+    return CALO_OK;
+}
+
+calo_status calo_dnn_load(calo_dnn_api *api, calo_fault *fault)
+{
+#define LACKS "the cuDNN library of this machine is too old: it lacks "
+    static const char *const names[] = { "libcudnn.so.9", "/usr/local/cuda/lib64/libcudnn.so.9" };
+    memset(api, 0, sizeof *api);
+    api->library = open_first(names, 2);
+    if (!api->library)
+        return calo_fail(fault, CALO_EDEVICE, "cuDNN was not found (libcudnn.so.9)");
+    CALO_DNN_FUNCTIONS(CALO_FIND)
 #undef LACKS
     return CALO_OK;
 }

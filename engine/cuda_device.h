@@ -1,10 +1,12 @@
-/* The CUDA device, for the files that make it up: device_cuda.c (finding, memory, life) and cuda_launch.c (kernels,
-   launches, recordings). */
+/* The CUDA device, for the files that make it up: device_cuda.c (finding, memory, life), cuda_launch.c (kernels,
+   launches, recordings) and cuda_vendor.c (NVIDIA's libraries). */
 #ifndef CALO_CUDA_DEVICE_H
 #define CALO_CUDA_DEVICE_H
 
 #include "cuda_api.h"
+#include "cuda_blas.h"
 #include "cuda_compile.h"
+#include "cuda_dnn.h"
 #include "device.h"
 
 #include <stdbool.h>
@@ -51,6 +53,8 @@ typedef struct calo_cuda_device {
     calo_kernel *kernels;
     calo_cuda_stage stages[CALO_CUDA_STAGES];
     int next_stage;
+    calo_blas blas; /* not open until open_vendor */
+    calo_dnn dnn;
     char poison[CALO_FAULT_TEXT]; /* what broke the context, "" while it is sound */
 } calo_cuda_device;
 
@@ -68,5 +72,14 @@ calo_status calo_cuda_end_capture(calo_device *device, calo_graph **graph, calo_
 calo_status calo_cuda_replay(calo_device *device, calo_graph *graph, calo_fault *fault);
 void calo_cuda_release_graph(calo_device *device, calo_graph *graph);
 void calo_cuda_forget_kernels(calo_cuda_device *d);
+
+/* Those of cuda_vendor.c. */
+void calo_cuda_open_vendor(calo_device *device);
+calo_status calo_cuda_product(calo_device *device, calo_tensor x, calo_tensor w, calo_tensor y, calo_tensor workspace,
+                              calo_fault *fault);
+calo_status calo_cuda_convolve(calo_device *device, calo_tensor x, calo_tensor w, calo_tensor bias, calo_tensor y,
+                               const calo_padding *padding, calo_tensor workspace, calo_fault *fault);
+calo_status calo_cuda_attend(calo_device *device, calo_tensor q, calo_tensor k, calo_tensor v, calo_tensor y, int heads,
+                             double scale, calo_tensor workspace, calo_fault *fault);
 
 #endif

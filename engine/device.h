@@ -10,10 +10,13 @@
 typedef enum calo_backend { CALO_OPENCL = 1, CALO_CUDA = 2 } calo_backend;
 typedef enum calo_device_class { CALO_CPU_CLASS, CALO_GPU_CLASS } calo_device_class;
 
+enum { CALO_VENDOR_BLAS = 1, CALO_VENDOR_DNN = 2 }; /* cuBLASLt, cuDNN */
+
 typedef struct calo_device_info {
     calo_backend backend;
     calo_device_class class;
     int index;                 /* of its backend: "opencl:1" */
+    unsigned vendor;           /* libraries of the device's maker that are open: CALO_VENDOR_… */
     int capability;            /* CUDA: 10 major + minor, 90 for sm_90; else 0 */
     char name[128], driver[128];
     int compute_units;
@@ -63,6 +66,11 @@ typedef struct calo_kernel_key {
     const char *entry;
 } calo_kernel_key;
 
+/* A convolution's pixels between outputs, and zeros around the image. */
+typedef struct calo_padding {
+    int stride, top, left, bottom, right;
+} calo_padding;
+
 typedef struct calo_kernel calo_kernel; /* owned by the device */
 typedef struct calo_graph calo_graph;   /* recorded launches */
 typedef struct calo_device calo_device;
@@ -87,6 +95,17 @@ typedef struct calo_device_api {
     calo_status (*launch)(calo_device *device, calo_kernel *kernel, const calo_argument *arguments, int count,
                           const size_t global[3], const size_t local[3], calo_fault *fault);
     calo_status (*finish)(calo_device *device, calo_fault *fault);
+
+    /* Libraries of the device's maker, NULL where a backend has none: to compare with, so they are opened only when asked
+     * for; info.vendor says which are there. They put work into the same order as launches. y = x · wᵀ, y in x's type
+     * or f32; y = x ∗ w + bias (or none), channels-last; attention as the op's, not causal, of equal batches. */
+    void (*open_vendor)(calo_device *device);
+    calo_status (*product)(calo_device *device, calo_tensor x, calo_tensor w, calo_tensor y, calo_tensor workspace,
+                           calo_fault *fault);
+    calo_status (*convolve)(calo_device *device, calo_tensor x, calo_tensor w, calo_tensor bias, calo_tensor y,
+                            const calo_padding *padding, calo_tensor workspace, calo_fault *fault);
+    calo_status (*attend)(calo_device *device, calo_tensor q, calo_tensor k, calo_tensor v, calo_tensor y, int heads,
+                          double scale, calo_tensor workspace, calo_fault *fault);
 
     /* Recording, NULL where the backend has none. After `capture` launches are kept, not run, with the addresses and
      * values that they have now, and there may be nothing but launches of kernels that were launched before. The graph

@@ -258,6 +258,8 @@ static void cuda_close(calo_device *device)
             d->cu.cuStreamSynchronize(d->stream);
     }
     calo_cuda_forget_kernels(d);
+    calo_dnn_close(&d->dnn);
+    calo_blas_close(&d->blas);
     for (int i = 0; i < CALO_CUDA_STAGES; i++) {
         if (d->stages[i].done)
             d->cu.cuEventDestroy_v2(d->stages[i].done);
@@ -284,6 +286,10 @@ static const calo_device_api cuda_functions = {
     .kernel = calo_cuda_kernel,
     .launch = calo_cuda_launch,
     .finish = cuda_finish,
+    .open_vendor = calo_cuda_open_vendor,
+    .product = calo_cuda_product,
+    .convolve = calo_cuda_convolve,
+    .attend = calo_cuda_attend,
     .capture = calo_cuda_capture,
     .end_capture = calo_cuda_end_capture,
     .replay = calo_cuda_replay,

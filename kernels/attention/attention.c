@@ -259,6 +259,26 @@ static void launch_warp(calo_run *run, const calo_call *call, const calo_variant
     launch_cuda(run, call, variant, "WARPS", WARPS, WARPS, 32 * WARPS);
 }
 
+/* cuDNN's graph. */
+enum { DNN_WORKSPACE = 64 << 20 };
+
+static bool fits_dnn(const calo_call *call, const calo_device_info *info)
+{
+    const calo_attention_args *args = call->args;
+    return info->vendor & CALO_VENDOR_DNN && fits_wide(call, info) && head_dim(call) <= 128 && !args->causal &&
+           call->in[0].dims[0] == call->in[1].dims[0];
+}
+
+static void launch_dnn(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_attention_args *args = call->args;
+    calo_tensor workspace = calo_scratch(run, CALO_F32, DNN_WORKSPACE / 4);
+    (void)variant;
+    if (run->device && !calo_failed(run))
+        run->device->api->attend(run->device, call->in[0], call->in[1], call->in[2], call->out, args->heads,
+                                 calo_attention_scale(args, head_dim(call)), workspace, run->fault);
+}
+
 static const calo_variant variants[] = {
     { .name = "block", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU, .source = "attention/attention.cl",
       .entry = "attention_block", .tunables = { { "QUERIES", { 12, 8, 4 } }, { "KEYS", { 128, 256, 64 } } },
@@ -274,6 +294,7 @@ static const calo_variant variants[] = {
       .entry = "attention_mma", .rounds_factors = true, .supports = fits_mma, .launch = launch_mma },
     { .name = "wide", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
       .entry = "attention_wide", .rounds_factors = true, .supports = fits_wide, .launch = launch_wide },
+    { .name = "cudnn", .backend = CALO_CUDA, .rounds_factors = true, .supports = fits_dnn, .launch = launch_dnn },
     { .name = "warp", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
       .entry = "attention_warp", .supports = any, .launch = launch_warp },
 };

@@ -184,6 +184,27 @@ static void launch_wgmma(calo_run *run, const calo_call *call, const calo_varian
     calo_launch_tiles(run, call, variant, launch, t, panels(call), "conv2d_sum", a->activation, false);
 }
 
+/* cuDNN's graphs: a bias, no more epilogue, and nothing enlarged. */
+enum { DNN_WORKSPACE = 256 << 20 };
+
+static bool fits_dnn(const calo_call *call, const calo_device_info *info)
+{
+    return info->vendor & CALO_VENDOR_DNN && fits_wgmma(call, info) &&
+           ((const calo_conv2d_args *)call->args)->activation == CALO_LINEAR &&
+           !calo_present(call->in[CALO_SLOT_CHANNEL_BIAS]) && !calo_present(call->in[CALO_SLOT_RESIDUAL]);
+}
+
+static void launch_dnn(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_conv2d_args *a = call->args;
+    const calo_padding padding = { a->stride, a->pad_top, a->pad_left, a->pad_bottom, a->pad_right };
+    calo_tensor workspace = calo_scratch(run, CALO_F32, DNN_WORKSPACE / 4);
+    (void)variant;
+    if (run->device && !calo_failed(run))
+        run->device->api->convolve(run->device, call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT],
+                                   call->in[CALO_SLOT_BIAS], call->out, &padding, workspace, run->fault);
+}
+
 /* Tiles of 16 PER × 16 PER. */
 static void launch_floats(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
@@ -211,6 +232,7 @@ static const calo_variant variants[] = {
     { .name = "mma_small", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_mma", .tunables = { { "TILE_M", { 64 } }, { "TILE_PANELS", { 2, 4 } } }, .supports = fits_mma,
       .launch = launch_mma },
+    { .name = "cudnn", .backend = CALO_CUDA, .supports = fits_dnn, .launch = launch_dnn },
     { .name = "floats", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_tile", .tunables = { { "PER", { 4, 8 } } }, .supports = any, .launch = launch_floats },
 };

@@ -172,6 +172,35 @@ static void launch_wgmma(calo_run *run, const calo_call *call, const calo_varian
                       gated(call));
 }
 
+/* cuBLASLt's sums to scratch, then the epilogue, as with splits of k; straight to y where there is no epilogue. */
+enum { BLAS_WORKSPACE = 32 << 20 };
+
+static bool fits_blas(const calo_call *call, const calo_device_info *info)
+{
+    return info->vendor & CALO_VENDOR_BLAS && fits_mma(call, info);
+}
+
+static bool is_plain(const calo_call *call)
+{
+    return !gated(call) && *(const calo_activation *)call->args == CALO_LINEAR && !calo_present(call->in[CALO_SLOT_BIAS]) &&
+           !calo_present(call->in[CALO_SLOT_CHANNEL_BIAS]) && !calo_present(call->in[CALO_SLOT_RESIDUAL]);
+}
+
+static void launch_blas(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X], weight = call->in[CALO_SLOT_WEIGHT];
+    const int64_t rows = calo_tensor_rows(x), width = panels(call) * CALO_PANEL;
+    calo_tensor workspace = calo_scratch(run, CALO_F32, BLAS_WORKSPACE / 4), y = call->out;
+    if (!is_plain(call)) {
+        y = calo_scratch(run, CALO_F32, rows * width);
+        y = calo_reshape(y, 2, (int64_t[]){ rows, width });
+    }
+    if (run->device && !calo_failed(run))
+        run->device->api->product(run->device, x, weight, y, workspace, run->fault);
+    if (!is_plain(call))
+        calo_launch_sum(run, call, variant, y, 1, width, "linear_sum", *(const calo_activation *)call->args, gated(call));
+}
+
 /* Tiles of 16 PER × 16 PER. */
 static void launch_floats(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
@@ -202,6 +231,8 @@ static const calo_variant variants[] = {
     { .name = "mma_small", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_mma", .tunables = { { "TILE_M", { 64 } }, { "TILE_PANELS", { 2, 4 } } }, .supports = fits_mma,
       .launch = launch_mma },
+    { .name = "cublas", .backend = CALO_CUDA, .source = "linear/linear.cu", .entry = "linear_sum", .supports = fits_blas,
+      .launch = launch_blas },
     { .name = "floats", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_tile", .tunables = { { "PER", { 4, 8 } } }, .supports = any, .launch = launch_floats },
 };

@@ -45,6 +45,10 @@ bool calo_fits_mma(calo_tensor x, calo_tensor weight, int64_t channels);
 void calo_use_wgmma(calo_launch *launch, calo_tiling tiling);
 calo_map calo_rows_map(int64_t columns, int64_t rows, int64_t stride, int box_rows);
 
+/* Adds `splits` partial sums [splits, rows, width] in their order and finishes. */
+void calo_launch_sum(calo_run *run, const calo_call *call, const calo_variant *variant, calo_tensor partial,
+                     int64_t splits, int64_t width, const char *entry, calo_activation activation, bool gated);
+
 /* Launches the tiles, and the sum of the splits when there are some. `launch` has all arguments up to the epilogue's. */
 void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant *variant, calo_launch launch,
                        calo_tiling tiling, int64_t panels, const char *sum_entry, calo_activation activation, bool gated);

@@ -40,10 +40,27 @@ calo_map calo_rows_map(int64_t columns, int64_t rows, int64_t stride, int box_ro
                        .box = { STEP, (unsigned)box_rows } };
 }
 
+void calo_launch_sum(calo_run *run, const calo_call *call, const calo_variant *variant, calo_tensor partial,
+                     int64_t splits, int64_t width, const char *entry, calo_activation activation, bool gated)
+{
+    const int64_t rows = calo_tensor_rows(call->out), columns = calo_tensor_columns(call->out);
+    const calo_variant untuned = { .source = variant->source, .entry = entry };
+    calo_launch sum = calo_launch_begin(&untuned, call, call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT]);
+    calo_define(&sum, "GATED", gated);
+    calo_arg_tensor(&sum, partial);
+    calo_arg_int(&sum, splits);
+    calo_arg_int(&sum, rows);
+    calo_arg_int(&sum, columns);
+    calo_arg_int(&sum, width);
+    calo_arg_epilogue(&sum, call, activation);
+    calo_groups(&sum, rows * columns, 256);
+    calo_dispatch(run, &sum);
+}
+
 void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant *variant, calo_launch launch,
                        calo_tiling tiling, int64_t panels, const char *sum_entry, calo_activation activation, bool gated)
 {
-    const int64_t rows = calo_tensor_rows(call->out), columns = calo_tensor_columns(call->out), width = panels * 32;
+    const int64_t rows = calo_tensor_rows(call->out), width = panels * CALO_PANEL;
     const int threads = variant->capability ? 384 : 128; /* Hopper's: a warpgroup loads, two multiply */
     calo_tensor partial = { 0 };
     if (tiling.splits > 1)
@@ -56,18 +73,6 @@ void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant 
     launch.global[1] = (size_t)calo_ceil_div(rows, tiling.tile_rows);
     launch.global[2] = (size_t)tiling.splits;
     calo_dispatch(run, &launch);
-    if (tiling.splits == 1)
-        return;
-
-    const calo_variant untuned = { .source = variant->source, .entry = sum_entry };
-    calo_launch sum = calo_launch_begin(&untuned, call, call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT]);
-    calo_define(&sum, "GATED", gated);
-    calo_arg_tensor(&sum, partial);
-    calo_arg_int(&sum, tiling.splits);
-    calo_arg_int(&sum, rows);
-    calo_arg_int(&sum, columns);
-    calo_arg_int(&sum, width);
-    calo_arg_epilogue(&sum, call, activation);
-    calo_groups(&sum, rows * columns, 256);
-    calo_dispatch(run, &sum);
+    if (tiling.splits > 1)
+        calo_launch_sum(run, call, variant, partial, tiling.splits, width, sum_entry, activation, gated);
 }

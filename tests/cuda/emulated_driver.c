@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "emulated_compiler.h"
 #include "emulated_state.h"
+#include "emulated_vendor.h"
 #include "fibers.h"
 
 #include <dlfcn.h>
@@ -486,6 +487,7 @@ calo_status __wrap_calo_cuda_load(calo_cuda_api *api, calo_fault *fault)
 void emulate(int capability)
 {
     emulator.capability = capability;
+    emulated_vendor_enable(capability != 0);
     emulated_compiler_enable(capability != 0, &emulator.objects, arrive);
 }
 

@@ -25,7 +25,21 @@
 enum { NUMBERS = 3000 };
 static char home[] = "/tmp/calo-cuda-test-XXXXXX", folder[128]; /* the cache is in the folder */
 
-/* Opens the device, scales some numbers on it, closes it. */
+/* A product by the vendor's library, where it opens; of zeros, so that only the calls are looked at. */
+static void multiply(calo_run *run)
+{
+    const int64_t dims[] = { 32, 64 };
+    calo_tensor x = calo_new(run, CALO_F16, 2, dims), w = calo_new(run, CALO_F16, 2, dims);
+    calo_tensor y = calo_new(run, CALO_F32, 2, (int64_t[]){ 32, 32 }), workspace = calo_new(run, CALO_F32, 1, dims);
+    if (run->device && !calo_failed(run) && run->device->info.vendor & CALO_VENDOR_BLAS)
+        run->device->api->product(run->device, x, w, y, workspace, run->fault);
+    calo_drop(run, &x);
+    calo_drop(run, &w);
+    calo_drop(run, &y);
+    calo_drop(run, &workspace);
+}
+
+/* Opens the device, scales some numbers on it, multiplies, closes it. */
 static calo_status use_device(calo_fault *fault)
 {
     calo_device *device;
@@ -36,6 +50,7 @@ static calo_status use_device(calo_fault *fault)
         calo_free(values);
         return status;
     }
+    device->api->open_vendor(device);
     calo_arena_init(&arena, device, &device->info);
     calo_run run = { .device = device, .info = device->info, .arena = &arena, .dtype = CALO_F32, .fault = fault };
     for (int pass = 0; pass < 2; pass++) {
@@ -47,6 +62,7 @@ static calo_status use_device(calo_fault *fault)
         calo_tensor y = calo_scale(&run, calo_take(&x), 2);
         calo_download(&run, y, values);
         calo_drop(&run, &y);
+        multiply(&run);
         if (!pass && !calo_failed(&run))
             calo_arena_commit(&arena, fault);
     }

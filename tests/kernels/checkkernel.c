@@ -236,6 +236,8 @@ static void check_devices(check *c)
             c->failed++;
             continue;
         }
+        if (c->device->api->open_vendor)
+            c->device->api->open_vendor(c->device);
         c->run.info = c->device->info;
         printf("%s: %s, driver %s; seed %" PRIu64 "\n", c->device_name, infos[i].name, infos[i].driver, c->seed);
         check_device(c);
