@@ -5,7 +5,8 @@
 #   sh FOLDER/gpu.sh run RESULTS      where the GPU is: needs its driver and NVRTC (libnvrtc.so.12 or .13), nothing else
 #
 # RESULTS takes, a file each: the machine; checkkernel of every variant on the device; goldens; 100 repeats and their
-# hashes; compute-sanitizer, where there is one; end-to-end times in bf16, f16 and f32; per-op times.
+# hashes; compute-sanitizer, where there is one; end-to-end times in bf16, f16 and f32; every variant of the hot ops, ours
+# and the vendor's, on SD1.5's and SDXL's shapes.
 set -eu
 
 pack() {
@@ -14,9 +15,9 @@ pack() {
     build=$here/build/gpu
     mkdir -p "$build" "$folder/lib"
     cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release -DCALO_TESTS=ON >"$build/configure.log"
-    cmake --build "$build" --parallel "$(nproc)" --target calotype checkkernel compare_goldens write_model end_to_end \
+    cmake --build "$build" --parallel "$(nproc)" --target calotype checkkernel compare_goldens write_model end_to_end bench_ops \
         >"$build/build.log"
-    for program in calotype end_to_end tests/checkkernel tests/compare_goldens tests/write_model; do
+    for program in calotype end_to_end bench_ops tests/checkkernel tests/compare_goldens tests/write_model; do
         cp "$build/$program" "$folder/"
         ldd "$build/$program" | sed -n 's/.*=> \(.*\/lib\(cjson\|z\)\.so[^ ]*\) .*/\1/p' | while read -r library; do
             cp -L "$library" "$folder/lib/"
@@ -71,16 +72,18 @@ run() {
         exit 1
     fi
     part machine 20 sh -c "nvidia-smi; nvidia-smi -q -d CLOCK; '$folder/calotype' devices"
-    part checkkernel 150 "$folder/checkkernel" --device cuda:0
+    part checkkernel 120 "$folder/checkkernel" --device cuda:0
     part goldens 100 "$folder/compare_goldens" "$folder/calotype" "$folder/write_model" "$folder/golden" \
         "$folder/demo/tokenizer" "$work/goldens"
     for type in bf16 f16 f32; do
-        part "sd15_$type" 40 "$folder/end_to_end" --device cuda --dtype $type --steps 20 --output "$results/sd15_$type.json"
+        part "sd15_$type" 25 "$folder/end_to_end" --device cuda --dtype $type --steps 20 --output "$results/sd15_$type.json"
     done
-    part bench_ops 90 "$folder/checkkernel" --device cuda:0 --full --bench --op linear --type bf16
+    for model in sd15 sdxl; do
+        part "ops_$model" 45 "$folder/bench_ops" --device cuda --dtype bf16 --model $model --output "$results/ops_$model.json"
+    done
     part repeats 100 env folder="$folder" work="$work" sh "$folder/gpu.sh" repeats
     if command -v compute-sanitizer >/dev/null; then
-        part sanitizer 100 env folder="$folder" sh "$folder/gpu.sh" sanitize
+        part sanitizer 60 env folder="$folder" sh "$folder/gpu.sh" sanitize
     else
         echo "sanitizer: SKIP, compute-sanitizer is not on this machine"
     fi
