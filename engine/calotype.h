@@ -110,17 +110,18 @@ typedef struct calo_load_options {
     size_t size;            /* sizeof(calo_load_options) */
     calo_type dtype;        /* activations; CALO_AUTO: f32 on a CPU */
     const char *prediction; /* "epsilon", "v", "sample"; NULL: what the model says */
-    const char *variant;    /* a registry name ("sd15"); NULL: detected */
+    const char *variant;    /* a registry name (calo_variant_list), for a single file that cannot say it; NULL: detected */
+    const char *vae, *text_encoder; /* another VAE, another (first) text encoder: a file, or a folder with config.json */
     int (*on_load)(void *user, uint64_t done_bytes, uint64_t total_bytes); /* non-zero stops: CALO_ECANCELLED */
     void *user;
 } calo_load_options;
 
 #define CALO_LOAD_OPTIONS_INIT                                                                                         \
     {                                                                                                                  \
-        sizeof(calo_load_options), CALO_AUTO, NULL, NULL, NULL, NULL                                                   \
+        sizeof(calo_load_options), CALO_AUTO, NULL, NULL, NULL, NULL, NULL, NULL                                       \
     }
 
-/* Loads a diffusers folder, a single .safetensors file, or "layout:NAME" (a real architecture with random weights).
+/* Loads a diffusers folder, a single .safetensors or .ckpt file, or "layout:NAME" (a real architecture with random weights).
  * `options` may be NULL. The model belongs to the context. On failure *model is NULL. */
 CALO_API calo_status calo_load(calo_context *context, const char *path, const calo_load_options *options,
                                calo_model **model);
@@ -134,8 +135,20 @@ CALO_API const char *calo_model_dtype(const calo_model *model);
 CALO_API calo_status calo_inspect(calo_context *context, const char *path, char **json);
 CALO_API void calo_free_text(char **text);
 
-/* The names that "layout:NAME" takes, a NULL at the end. */
-CALO_API const char *const *calo_layouts(void);
+/* The kinds of model that are known: what `variant` and "layout:NAME" take. */
+typedef struct calo_variant_record {
+    const char *name, *title; /* "sdxl-turbo", "Stable Diffusion XL Turbo" */
+    const char *told_by;      /* what tells it from the others in a single file */
+    int width, height;        /* pixels: its own size */
+    int steps;                /* and what it is meant to be run with */
+    double guidance;
+} calo_variant_record;
+
+/* Fills the record of number i, from 0. Returns 0 past the last. */
+CALO_API int calo_variant_list(int i, calo_variant_record *record);
+
+/* The model's own record. */
+CALO_API void calo_model_describe(const calo_model *model, calo_variant_record *record);
 
 /* Writes a layout's random weights as a diffusers folder, in `dtype` (CALO_AUTO: f16). */
 CALO_API calo_status calo_make_random(calo_context *context, const char *layout, const char *folder, calo_type dtype);

@@ -1,6 +1,7 @@
 /* What a model is, without reading a number of it: calo_inspect, and the random folders of calo_make_random. */
 #include "../engine/shim.h"
 #include "../engine/weights/json.h"
+#include "../engine/weights/variants.h"
 #include "model.h"
 
 #include <string.h>
@@ -25,9 +26,9 @@ static void count_parameter(void *user, const char *name, int rank, const int64_
     t->parameters += count;
     if (t->checkpoint->form == CALO_FORM_LAYOUT)
         return;
-    const calo_entry *entry = calo_checkpoint_find(t->checkpoint, t->p->part, name, t->p->fault);
-    if (entry)
-        t->types[entry->type] += count;
+    calo_entry entry;
+    if (!calo_checkpoint_find(t->checkpoint, t->p->part, name, &entry, t->p->fault))
+        t->types[entry.type] += count;
 }
 
 static cJSON *part_json(calo_model *model, calo_part part, calo_fault *fault)
@@ -36,12 +37,7 @@ static cJSON *part_json(calo_model *model, calo_part part, calo_fault *fault)
                           .visit = count_parameter };
     tally t = { .checkpoint = &model->checkpoint, .p = &p };
     p.user = &t;
-    if (part == CALO_TEXT)
-        calo_clip_load(&p, &model->checkpoint.clip, &model->clip);
-    else if (part == CALO_UNET)
-        calo_unet_load(&p, &model->checkpoint.unet, &model->unet);
-    else
-        calo_vae_load(&p, &model->checkpoint.vae, true, &model->vae);
+    calo_model_part(&p, model, part, true);
     cJSON *object = cJSON_CreateObject(), *types = cJSON_AddObjectToObject(object, "types");
     cJSON_AddNumberToObject(object, "parameters", t.parameters);
     for (int i = 0; i < CALO_STORED_TYPES; i++)
@@ -59,7 +55,6 @@ static void add_configs(cJSON *parts, const calo_checkpoint *c)
 {
     cJSON *unet = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_UNET));
     cJSON *vae = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_VAE));
-    cJSON *text = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_TEXT));
     add_ints(unet, "block_out_channels", c->unet.block_out_channels, c->unet.levels);
     add_ints(unet, "layers_per_block", c->unet.layers_per_block, c->unet.levels);
     add_ints(unet, "heads", c->unet.heads, c->unet.levels);
@@ -70,10 +65,23 @@ static void add_configs(cJSON *parts, const calo_checkpoint *c)
     add_ints(vae, "block_out_channels", c->vae.block_out_channels, c->vae.levels);
     cJSON_AddNumberToObject(vae, "latent_channels", c->vae.latent_channels);
     cJSON_AddNumberToObject(vae, "scaling_factor", c->vae.scaling_factor);
-    cJSON_AddNumberToObject(text, "hidden_size", c->clip.hidden_size);
-    cJSON_AddNumberToObject(text, "num_hidden_layers", c->clip.num_hidden_layers);
-    cJSON_AddNumberToObject(text, "num_attention_heads", c->clip.num_attention_heads);
-    cJSON_AddNumberToObject(text, "vocab_size", c->clip.vocab_size);
+    for (int i = 0; i < 2; i++) {
+        const calo_clip_config *clip = &c->clip[i];
+        cJSON *text = cJSON_GetObjectItemCaseSensitive(parts, calo_part_name(CALO_TEXT + i));
+        if (!text)
+            continue;
+        cJSON_AddNumberToObject(text, "hidden_size", clip->hidden_size);
+        cJSON_AddNumberToObject(text, "num_hidden_layers", clip->num_hidden_layers);
+        cJSON_AddNumberToObject(text, "num_attention_heads", clip->num_attention_heads);
+        cJSON_AddNumberToObject(text, "vocab_size", clip->vocab_size);
+        if (clip->projects)
+            cJSON_AddNumberToObject(text, "projection_dim", clip->projection_dim);
+    }
+}
+
+static const char *prediction_of(const calo_checkpoint *c)
+{
+    return strstr(c->scheduler_json, "\"v_prediction\"") ? "v" : strstr(c->scheduler_json, "\"sample\"") ? "sample" : "epsilon";
 }
 
 static char *describe(calo_model *model, calo_fault *fault)
@@ -83,7 +91,9 @@ static char *describe(calo_model *model, calo_fault *fault)
     const int side = c->unet.sample_size << (c->vae.levels - 1);
     cJSON *object = cJSON_CreateObject();
     cJSON_AddStringToObject(object, "name", c->name);
-    cJSON_AddStringToObject(object, "architecture", "Stable Diffusion 1");
+    cJSON_AddStringToObject(object, "architecture", c->variant->title);
+    cJSON_AddStringToObject(object, "variant", c->variant->name);
+    cJSON_AddStringToObject(object, "prediction", prediction_of(c));
     cJSON_AddStringToObject(object, "form", forms[c->form]);
     cJSON_AddStringToObject(object, "scheduler", c->scheduler_class);
     cJSON_AddNumberToObject(object, "width", side);
@@ -91,7 +101,8 @@ static char *describe(calo_model *model, calo_fault *fault)
     cJSON_AddStringToObject(object, "reason", c->reason);
     cJSON *parts = cJSON_AddObjectToObject(object, "parts");
     for (int part = 0; part < CALO_PARTS && !fault->status; part++)
-        cJSON_AddItemToObject(parts, calo_part_name(part), part_json(model, part, fault));
+        if (c->has[part])
+            cJSON_AddItemToObject(parts, calo_part_name(part), part_json(model, part, fault));
     if (!fault->status)
         add_configs(parts, c);
     char *printed = fault->status ? NULL : cJSON_Print(object), *text = printed ? calo_copy_string(printed) : NULL;
@@ -111,7 +122,7 @@ calo_status calo_inspect(calo_context *context, const char *path, char **json)
     if (!model)
         return calo_fail(fault, CALO_EMEMORY, "no host memory to look into %s", path);
     model->context = context;
-    if (calo_checkpoint_open(path, &model->checkpoint, fault) == CALO_OK)
+    if (calo_checkpoint_open(path, NULL, &model->checkpoint, fault) == CALO_OK)
         *json = describe(model, fault);
     calo_unload(&model);
     return fault->status;

@@ -2,7 +2,8 @@
    are those of calo_random_parameter, rounded to the stored type: what `layout:NAME` itself computes with in that type. */
 #include "../engine/number.h"
 #include "../engine/shim.h"
-#include "../engine/weights/json.h"
+#include "../engine/weights/safetensors.h"
+#include "config_json.h"
 #include "model.h"
 
 #include <stdio.h>
@@ -92,19 +93,13 @@ static calo_status put_file(const char *folder, const char *name, const char *te
 
 static calo_status put_part(calo_model *model, calo_part part, const char *folder, calo_stored type, calo_fault *fault)
 {
-    static const char *const files[] = { "diffusion_pytorch_model", "diffusion_pytorch_model", "model" };
     list l = { .type = type, .fault = fault };
     calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
                           .visit = note, .user = &l };
     calo_writer *writer = NULL;
     char path[4096];
-    if (part == CALO_TEXT)
-        calo_clip_load(&p, &model->checkpoint.clip, &model->clip);
-    else if (part == CALO_UNET)
-        calo_unet_load(&p, &model->checkpoint.unet, &model->unet);
-    else
-        calo_vae_load(&p, &model->checkpoint.vae, true, &model->vae);
-    snprintf(path, sizeof path, "%s/%s/%s.safetensors", folder, calo_part_name(part), files[part]);
+    calo_model_part(&p, model, part, true);
+    snprintf(path, sizeof path, "%s/%s/%s.safetensors", folder, calo_part_name(part), calo_part_file(part));
     calo_status status = fault->status;
     if (!status)
         status = calo_safetensors_begin(path, l.records, l.count, &writer, fault);
@@ -117,72 +112,68 @@ static calo_status put_part(calo_model *model, calo_part part, const char *folde
     return status;
 }
 
-/* The configuration files of Stable Diffusion 1.5, as published; the numbers are the layout's own. */
-static const struct {
-    const char *name, *text;
-} sd15_files[] = {
-    { "model_index.json",
-      "{\n  \"_class_name\": \"StableDiffusionPipeline\",\n  \"_diffusers_version\": \"0.42.1\",\n"
-      "  \"feature_extractor\": [null, null],\n  \"image_encoder\": [null, null],\n"
-      "  \"requires_safety_checker\": false,\n  \"safety_checker\": [null, null],\n"
-      "  \"scheduler\": [\"diffusers\", \"PNDMScheduler\"],\n  \"text_encoder\": [\"transformers\", \"CLIPTextModel\"],\n"
-      "  \"tokenizer\": [\"transformers\", \"CLIPTokenizer\"],\n  \"unet\": [\"diffusers\", \"UNet2DConditionModel\"],\n"
-      "  \"vae\": [\"diffusers\", \"AutoencoderKL\"]\n}\n" },
-    { "unet/config.json",
-      "{\n  \"_class_name\": \"UNet2DConditionModel\",\n  \"act_fn\": \"silu\",\n  \"attention_head_dim\": 8,\n"
-      "  \"block_out_channels\": [320, 640, 1280, 1280],\n  \"center_input_sample\": false,\n"
-      "  \"cross_attention_dim\": 768,\n  \"down_block_types\": [\"CrossAttnDownBlock2D\", \"CrossAttnDownBlock2D\", "
-      "\"CrossAttnDownBlock2D\", \"DownBlock2D\"],\n  \"downsample_padding\": 1,\n  \"flip_sin_to_cos\": true,\n"
-      "  \"freq_shift\": 0,\n  \"in_channels\": 4,\n  \"layers_per_block\": 2,\n  \"mid_block_scale_factor\": 1,\n"
-      "  \"norm_eps\": 1e-05,\n  \"norm_num_groups\": 32,\n  \"out_channels\": 4,\n  \"sample_size\": 64,\n"
-      "  \"up_block_types\": [\"UpBlock2D\", \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\", \"CrossAttnUpBlock2D\"]\n}\n" },
-    { "vae/config.json",
-      "{\n  \"_class_name\": \"AutoencoderKL\",\n  \"act_fn\": \"silu\",\n"
-      "  \"block_out_channels\": [128, 256, 512, 512],\n  \"down_block_types\": [\"DownEncoderBlock2D\", "
-      "\"DownEncoderBlock2D\", \"DownEncoderBlock2D\", \"DownEncoderBlock2D\"],\n  \"in_channels\": 3,\n"
-      "  \"latent_channels\": 4,\n  \"layers_per_block\": 2,\n  \"norm_num_groups\": 32,\n  \"out_channels\": 3,\n"
-      "  \"sample_size\": 512,\n  \"scaling_factor\": 0.18215,\n  \"up_block_types\": [\"UpDecoderBlock2D\", "
-      "\"UpDecoderBlock2D\", \"UpDecoderBlock2D\", \"UpDecoderBlock2D\"]\n}\n" },
-    { "text_encoder/config.json",
-      "{\n  \"architectures\": [\"CLIPTextModel\"],\n  \"bos_token_id\": 49406,\n  \"eos_token_id\": 49407,\n"
-      "  \"hidden_act\": \"quick_gelu\",\n  \"hidden_size\": 768,\n  \"intermediate_size\": 3072,\n"
-      "  \"layer_norm_eps\": 1e-05,\n  \"max_position_embeddings\": 77,\n  \"model_type\": \"clip_text_model\",\n"
-      "  \"num_attention_heads\": 12,\n  \"num_hidden_layers\": 12,\n  \"pad_token_id\": 49407,\n"
-      "  \"projection_dim\": 768,\n  \"vocab_size\": 49408\n}\n" },
-    { "tokenizer/tokenizer_config.json",
-      "{\n  \"tokenizer_class\": \"CLIPTokenizer\",\n  \"model_max_length\": 77,\n  \"add_prefix_space\": false,\n"
-      "  \"errors\": \"replace\",\n  \"bos_token\": \"<|startoftext|>\",\n  \"eos_token\": \"<|endoftext|>\",\n"
-      "  \"unk_token\": \"<|endoftext|>\",\n  \"pad_token\": \"<|endoftext|>\"\n}\n" },
-};
+/* Puts a text that was made, and frees it. */
+static calo_status put_made(const char *folder, const char *name, char *text, calo_fault *fault)
+{
+    calo_status status = text ? put_file(folder, name, text, fault)
+                              : calo_fail(fault, CALO_EMEMORY, "no host memory to write %s/%s", folder, name);
+    calo_free(text);
+    return status;
+}
+
+static calo_status put_folder(const char *folder, const char *name, calo_fault *fault)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return calo_make_directory(path, fault);
+}
+
+static calo_status put_tokenizer(const calo_checkpoint *c, int encoder, const char *folder, calo_fault *fault)
+{
+    static const char *const names[] = { "tokenizer", "tokenizer_2" };
+    char path[4096], file[64];
+    snprintf(path, sizeof path, "%s/%s", folder, names[encoder]);
+    snprintf(file, sizeof file, "%s/tokenizer_config.json", names[encoder]);
+    if (put_folder(folder, names[encoder], fault) || calo_tokenizer_write_builtin(path, fault))
+        return fault->status;
+    return put_made(folder, file, calo_tokenizer_json(encoder == 1 || c->clip[0].hidden_act == CALO_GELU), fault);
+}
+
+static calo_status put_model(calo_model *model, const char *folder, calo_stored type, calo_fault *fault)
+{
+    const calo_checkpoint *c = &model->checkpoint;
+    char name[64];
+    if (calo_make_directory(folder, fault) || put_made(folder, "model_index.json", calo_index_json(c), fault) ||
+        put_folder(folder, "scheduler", fault) ||
+        put_file(folder, "scheduler/scheduler_config.json", c->scheduler_json, fault))
+        return fault->status;
+    for (int part = 0; part < CALO_PARTS; part++) {
+        if (!c->has[part])
+            continue;
+        snprintf(name, sizeof name, "%s/config.json", calo_part_name(part));
+        if (put_folder(folder, calo_part_name(part), fault) || put_made(folder, name, calo_part_json(c, part), fault) ||
+            (part >= CALO_TEXT && put_tokenizer(c, part - CALO_TEXT, folder, fault)) ||
+            put_part(model, part, folder, type, fault))
+            return fault->status;
+    }
+    return CALO_OK;
+}
 
 calo_status calo_make_random(calo_context *context, const char *layout, const char *folder, calo_type dtype)
 {
-    static const char *const folders[] = { "", "/unet", "/vae", "/text_encoder", "/tokenizer", "/scheduler" };
     calo_fault *fault = &context->fault;
     const calo_stored type = dtype == CALO_F32 ? CALO_STORED_F32 : dtype == CALO_BF16 ? CALO_STORED_BF16 : CALO_STORED_F16;
     calo_model *model = calo_alloc(1, sizeof *model);
-    char path[4096];
+    char path[256];
     calo_fault_clear(fault);
     if (!model)
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
     model->context = context;
     snprintf(path, sizeof path, "layout:%s", layout);
-    calo_status status = strlen(folder) < sizeof path - 128
-                             ? calo_checkpoint_open(path, &model->checkpoint, fault)
-                             : calo_fail(fault, CALO_EUSAGE, "the folder's name is too long");
-    for (size_t i = 0; i < sizeof folders / sizeof *folders && !status; i++) {
-        snprintf(path, sizeof path, "%s%s", folder, folders[i]);
-        status = calo_make_directory(path, fault);
-    }
-    for (size_t i = 0; i < sizeof sd15_files / sizeof *sd15_files && !status; i++)
-        status = put_file(folder, sd15_files[i].name, sd15_files[i].text, fault);
-    if (!status)
-        status = put_file(folder, "scheduler/scheduler_config.json", model->checkpoint.scheduler_json, fault);
-    snprintf(path, sizeof path, "%s/tokenizer", folder);
-    if (!status)
-        status = calo_tokenizer_write_builtin(path, fault);
-    for (int part = 0; part < CALO_PARTS && !status; part++)
-        status = put_part(model, part, folder, type, fault);
+    if (strlen(folder) > 4096 - 128)
+        calo_fail(fault, CALO_EUSAGE, "the folder's name is too long");
+    else if (!calo_checkpoint_open(path, NULL, &model->checkpoint, fault))
+        put_model(model, folder, type, fault);
     calo_unload(&model);
-    return status;
+    return fault->status;
 }

@@ -1,6 +1,7 @@
 /* Loading a model: plan the weights, allocate them, fill them. */
 #include "model.h"
 #include "../engine/shim.h"
+#include "../engine/weights/variants.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -14,33 +15,69 @@ calo_device_info calo_model_device(const calo_model *model)
     return info;
 }
 
-void calo_model_parameters(calo_parameters *p, calo_model *model, bool with_encoder)
+void calo_model_part(calo_parameters *p, calo_model *model, calo_part part, bool with_encoder)
 {
-    p->part = CALO_TEXT;
-    calo_clip_load(p, &model->checkpoint.clip, &model->clip);
-    p->part = CALO_UNET;
-    calo_unet_load(p, &model->checkpoint.unet, &model->unet);
-    p->part = CALO_VAE;
-    calo_vae_load(p, &model->checkpoint.vae, with_encoder, &model->vae);
+    const calo_checkpoint *c = &model->checkpoint;
+    p->part = part;
+    if (part == CALO_UNET)
+        calo_unet_load(p, &c->unet, &model->unet);
+    else if (part == CALO_VAE)
+        calo_vae_load(p, &c->vae, with_encoder, &model->vae);
+    else
+        calo_clip_load(p, &c->clip[part - CALO_TEXT], &model->clip[part - CALO_TEXT]);
+}
+
+/* An inpainting model encodes the picture that it is to keep, of which an empty one is a picture, too. */
+static bool needs_encoder(const calo_model *model)
+{
+    return model->checkpoint.unet.in_channels != model->checkpoint.vae.latent_channels;
+}
+
+static void load_parts(calo_parameters *p, calo_model *model)
+{
+    for (int part = 0; part < CALO_PARTS; part++)
+        if (model->checkpoint.has[part])
+            calo_model_part(p, model, part, needs_encoder(model));
 }
 
 /* The parts must fit each other before any of them is loaded. */
 static calo_status check_parts(const calo_model *model, calo_fault *fault)
 {
     const calo_checkpoint *c = &model->checkpoint;
+    const calo_unet_config *unet = &c->unet;
     const char *path = c->path;
-    if (c->unet.cross_attention_dim != c->clip.hidden_size)
-        return calo_fail(fault, CALO_EFILE, "%s: unet's cross_attention_dim is %d, text_encoder's hidden_size is %d", path,
-                         c->unet.cross_attention_dim, c->clip.hidden_size);
-    if (c->unet.in_channels != c->vae.latent_channels || c->unet.out_channels != c->unet.in_channels)
+    int context = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!c->has[CALO_TEXT + i])
+            continue;
+        context += c->clip[i].hidden_size;
+        if (calo_tokenizer_rows(model->tokenizer[i]) > c->clip[i].vocab_size)
+            return calo_fail(fault, CALO_EFILE, "%s: the tokenizer's ids reach %d, %s's vocab_size is %d", path,
+                             (int)calo_tokenizer_rows(model->tokenizer[i]) - 1, calo_part_name(CALO_TEXT + i),
+                             c->clip[i].vocab_size);
+    }
+    if (unet->cross_attention_dim != context)
+        return calo_fail(fault, CALO_EFILE, "%s: unet's cross_attention_dim is %d, the text encoders' hidden_size is %d", path,
+                         unet->cross_attention_dim, context);
+    if (unet->text_time != c->has[CALO_TEXT_2])
+        return calo_fail(fault, CALO_EFILE, "%s: unet's addition_embed_type %s a text_encoder_2", path,
+                         unet->text_time ? "text_time needs" : "is not text_time, which goes with");
+    const int sizes = calo_size_count(c), pooled = c->clip[1].projection_dim;
+    if (unet->text_time &&
+        unet->projection_class_embeddings_input_dim != pooled + sizes * (int64_t)unet->addition_time_embed_dim)
         return calo_fail(fault, CALO_EFILE,
-                         "%s: unet has %d channels in and %d out, vae's latent_channels is %d; they must agree", path,
-                         c->unet.in_channels, c->unet.out_channels, c->vae.latent_channels);
+                         "%s: unet's projection_class_embeddings_input_dim is %d, text_encoder_2's projection_dim %d and %d "
+                         "sizes of addition_time_embed_dim %d make another; model_index.json's requires_aesthetics_score "
+                         "says whether there are 5 or 6", path, unet->projection_class_embeddings_input_dim, pooled, sizes,
+                         unet->addition_time_embed_dim);
+    if (unet->out_channels != c->vae.latent_channels ||
+        (unet->in_channels != c->vae.latent_channels && unet->in_channels != 2 * c->vae.latent_channels + 1))
+        return calo_fail(fault, CALO_EFILE,
+                         "%s: unet has %d channels in and %d out, vae's latent_channels is %d; they must agree (an "
+                         "inpainting model has twice as many in, and one)", path, unet->in_channels, unet->out_channels,
+                         c->vae.latent_channels);
     if (c->vae.out_channels != 3)
         return calo_fail(fault, CALO_EFILE, "%s: vae's out_channels is %d, pictures have 3", path, c->vae.out_channels);
-    if (calo_tokenizer_rows(model->tokenizer) > c->clip.vocab_size)
-        return calo_fail(fault, CALO_EFILE, "%s: the tokenizer's ids reach %d, text_encoder's vocab_size is %d", path,
-                         (int)calo_tokenizer_rows(model->tokenizer) - 1, c->clip.vocab_size);
     return CALO_OK;
 }
 
@@ -63,7 +100,7 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
                           .by_output = calo_model_device(model).backend == CALO_CUDA, .arena = &model->weights,
                           .fault = fault, .device = model->context->device, .user = &watcher };
     calo_arena_init(&model->weights, model->context->device, &info);
-    calo_model_parameters(&p, model, false);
+    load_parts(&p, model);
     if (fault->status || !model->context->device)
         return fault->status;
     watcher.total = calo_arena_size(&model->weights);
@@ -73,18 +110,25 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
         p.on_done = forward_progress;
     if (calo_arena_commit(&model->weights, fault) || calo_arena_map(&model->weights, fault))
         return fault->status;
-    calo_model_parameters(&p, model, false);
+    load_parts(&p, model);
     calo_arena_unmap(&model->weights, fault);
     return fault->status;
 }
 
-static void close_files(calo_checkpoint *checkpoint)
+/* A single file has CLIP's own vocabulary; OpenCLIP's encoders pad with "!". */
+static calo_status open_tokenizers(calo_model *model, calo_fault *fault)
 {
-    for (int part = 0; part < CALO_PARTS; part++) {
-        for (int i = 0; i < checkpoint->parts[part].count; i++)
-            calo_safetensors_close(&checkpoint->parts[part].files[i]);
-        checkpoint->parts[part].count = 0;
+    const calo_checkpoint *c = &model->checkpoint;
+    for (int i = 0; i < 2 && !fault->status; i++) {
+        const bool openclip = i == 1 || c->clip[0].hidden_act == CALO_GELU;
+        if (!c->has[CALO_TEXT + i])
+            continue;
+        if (c->tokenizer[i])
+            calo_tokenizer_open_folder(c->tokenizer[i], &model->tokenizer[i], fault);
+        else
+            calo_tokenizer_open_builtin(openclip ? "!" : NULL, &model->tokenizer[i], fault);
     }
+    return fault->status;
 }
 
 calo_status calo_load(calo_context *context, const char *path, const calo_load_options *given, calo_model **model)
@@ -99,11 +143,10 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
                          "CALO_LOAD_OPTIONS_INIT", options->size, sizeof *options);
     if (!path || !*path)
         return calo_fail(fault, CALO_EUSAGE, "calo_load: no path");
-    if (options->variant && strcmp(options->variant, "sd15") != 0)
-        return calo_fail(fault, CALO_EUSAGE, "the variant '%s' is not known: sd15", options->variant);
     if (options->dtype != CALO_AUTO && options->dtype != CALO_F32 && options->dtype != CALO_F16 &&
         options->dtype != CALO_BF16)
         return calo_fail(fault, CALO_EUSAGE, "calo_load: dtype must be auto, f32, f16 or bf16");
+    const calo_checkpoint_options files = { options->variant, options->vae, options->text_encoder };
     calo_model *made = calo_alloc(1, sizeof *made);
     if (!made)
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
@@ -112,13 +155,9 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
     if (options->prediction && !(made->prediction = calo_copy_string(options->prediction)))
         calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
     if (!fault->status)
-        calo_checkpoint_open(path, &made->checkpoint, fault);
-    if (!fault->status) {
-        if (made->checkpoint.tokenizer)
-            calo_tokenizer_open_folder(made->checkpoint.tokenizer, &made->tokenizer, fault);
-        else
-            calo_tokenizer_open_builtin(NULL, &made->tokenizer, fault);
-    }
+        calo_checkpoint_open(path, &files, &made->checkpoint, fault);
+    if (!fault->status)
+        open_tokenizers(made, fault);
     if (!fault->status)
         check_parts(made, fault);
     if (!fault->status)
@@ -126,7 +165,7 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
     if (fault->status)
         calo_unload(&made);
     else
-        close_files(&made->checkpoint);
+        calo_checkpoint_close_files(&made->checkpoint);
     *model = made;
     return fault->status;
 }
@@ -136,11 +175,13 @@ void calo_unload(calo_model **model)
     if (!model || !*model)
         return;
     calo_model *m = *model;
-    calo_clip_free(&m->clip);
+    for (int i = 0; i < 2; i++) {
+        calo_clip_free(&m->clip[i]);
+        calo_tokenizer_close(&m->tokenizer[i]);
+    }
     calo_unet_free(&m->unet);
     calo_vae_free(&m->vae);
     calo_arena_free(&m->weights);
-    calo_tokenizer_close(&m->tokenizer);
     calo_checkpoint_close(&m->checkpoint);
     calo_free(m->prediction);
     calo_free(m);
@@ -150,4 +191,11 @@ void calo_unload(calo_model **model)
 const char *calo_model_dtype(const calo_model *model)
 {
     return model ? calo_type_name(model->dtype) : "";
+}
+
+void calo_model_describe(const calo_model *model, calo_variant_record *record)
+{
+    const calo_checkpoint *c = &model->checkpoint;
+    calo_variant_fill(c->variant, record);
+    record->width = record->height = c->unet.sample_size << (c->vae.levels - 1);
 }

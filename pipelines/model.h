@@ -11,9 +11,9 @@
 struct calo_model {
     calo_context *context;
     calo_checkpoint checkpoint; /* its files are closed after loading */
-    calo_tokenizer *tokenizer;
+    calo_tokenizer *tokenizer[2]; /* of text_encoder and text_encoder_2; NULL: no such encoder */
     calo_arena weights;
-    calo_clip clip;
+    calo_clip clip[2];
     calo_unet unet;
     calo_vae vae;
     calo_type dtype;
@@ -23,7 +23,7 @@ struct calo_model {
 /* What plans and runs are made for: the context's device, or the nominal one. */
 calo_device_info calo_model_device(const calo_model *model);
 
-/* Visits or loads every parameter, in one order: what calo_load and calo_make_random share. */
-void calo_model_parameters(calo_parameters *p, calo_model *model, bool with_encoder);
+/* Visits or loads the parameters of one part that the model has; the VAE's encoder only when it is asked for. */
+void calo_model_part(calo_parameters *p, calo_model *model, calo_part part, bool with_encoder);
 
 #endif

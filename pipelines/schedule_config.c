@@ -207,14 +207,14 @@ calo_status calo_schedule_choose(const char *class, const char *json_text, const
     check_config(&json, &choice->config);
     if (wish->scheduler && choice->scheduler->overrides)
         choice->scheduler->overrides(&choice->config);
-    if (!wish->scheduler) {
+    if (!wish->scheduler && wish->pipeline <= CALO_PIPELINE_SD_INPAINT)
         choice->config.steps_offset = 1;
+    if (!wish->scheduler && wish->pipeline == CALO_PIPELINE_SD)
         choice->config.clip_sample = false;
-    }
     if (strcmp(choice->scheduler->class, "PNDMScheduler") == 0 && !wish->scheduler) {
         bool skip = false;
         calo_json_bool(&json, "skip_prk_steps", &skip);
-        choice->config.prk_steps = !skip;
+        choice->config.prk_steps = !skip && wish->pipeline != CALO_PIPELINE_SD_INPAINT;
     }
     calo_json_close(&json);
     if (!fault->status)

@@ -2,12 +2,14 @@
 #ifndef CALO_SCHEDULE_CONFIG_H
 #define CALO_SCHEDULE_CONFIG_H
 
+#include "../engine/weights/checkpoint.h"
 #include "../schedulers/scheduler.h"
 
 /* What the request says over the configuration; NULL: nothing. */
 typedef struct calo_schedule_wish {
     const char *scheduler, *spacing, *prediction;
     double eta;
+    calo_pipeline pipeline; /* what runs it */
 } calo_schedule_wish;
 
 typedef struct calo_schedule_choice {
@@ -19,7 +21,8 @@ typedef struct calo_schedule_choice {
 
 /* `class` and `json` are the model's own scheduler; `path` names the JSON in sentences. A field that the JSON lacks takes
  * the default of the class that runs (diffusers' from_config). The model's own scheduler gets what
- * StableDiffusionPipeline forces on it: steps_offset 1, clip_sample false. Free the choice. */
+ * the pipeline class forces on it: steps_offset 1 and clip_sample false (StableDiffusionPipeline), steps_offset 1 and
+ * skip_prk_steps (its inpainting kin), nothing (the others). Free the choice. */
 calo_status calo_schedule_choose(const char *class, const char *json, const char *path, const calo_schedule_wish *wish,
                                  calo_schedule_choice *choice, calo_fault *fault);
 void calo_schedule_choice_free(calo_schedule_choice *choice);

@@ -1,6 +1,6 @@
-/* Text to image with Stable Diffusion 1.x.
+/* Text to image with Stable Diffusion 1, 2 and XL.
 
-       tokens → context (CLIP), both halves of guidance as one batch
+       prompt → context (text encoders), both halves of guidance as one batch
        noise  → latents, through the scheduler's program and the UNet
        image  = VAE's decoder of the latents
 
@@ -10,12 +10,10 @@
 #include "../engine/shim.h"
 #include "../kernels/elementwise/elementwise.h"
 #include "../kernels/ledger.h"
-#include "denoise.h"
-#include "dump.h"
 #include "metadata.h"
 #include "model.h"
 #include "report.h"
-#include "schedule_config.h"
+#include "stage.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -29,13 +27,8 @@ typedef struct flow {
     const calo_request *request;
     calo_run run;
     calo_arena arena;
-    calo_schedule_choice schedule;
-    calo_program *program;
+    calo_stage base;
     int width, height, scale; /* pixels; pixels a latent */
-    int tokens;               /* of a prompt, with padding */
-    int32_t *ids;             /* [1 or 2, tokens], unconditional first */
-    bool guided;
-    calo_unet_cache cache;
     calo_dump dump;
     int image;                /* which of request.count */
     double begin;
@@ -67,37 +60,9 @@ static calo_status check_request(flow *f)
         return calo_fail(fault, CALO_EUSAGE, "count must be 1 … %d, not %d", COUNT_LIMIT, r->count);
     if (!isfinite(r->guidance) || fabs(r->guidance) > 1e6)
         return calo_fail(fault, CALO_EUSAGE, "guidance must be a finite number, not %g", r->guidance);
-    if (r->clip_skip < 0 || r->clip_skip >= c->clip.num_hidden_layers)
-        return calo_fail(fault, CALO_EUSAGE, "clip-skip must be 0 … %d, not %d", c->clip.num_hidden_layers - 1,
-                         r->clip_skip);
     if (UINT64_MAX - r->seed < (uint64_t)r->count - 1)
         return calo_fail(fault, CALO_EUSAGE, "seed %" PRIu64 " and %d images pass 2^64 − 1", r->seed, r->count);
     return CALO_OK;
-}
-
-static calo_status make_schedule(flow *f)
-{
-    const calo_checkpoint *c = &f->model->checkpoint;
-    const calo_schedule_wish wish = { .scheduler = f->request->scheduler, .spacing = f->request->spacing,
-                                      .prediction = f->model->prediction, .eta = f->request->eta };
-    if (calo_schedule_choose(c->scheduler_class, c->scheduler_json, c->scheduler_path, &wish, &f->schedule, f->run.fault))
-        return f->run.fault->status;
-    return calo_scheduler_compile(f->schedule.scheduler, &f->schedule.config, f->request->steps, &f->program,
-                                  f->run.fault);
-}
-
-static calo_status tokenize(flow *f)
-{
-    const calo_tokenizer *tokenizer = f->model->tokenizer;
-    const int limit = f->model->checkpoint.clip.max_position_embeddings, stated = calo_tokenizer_max_length(tokenizer);
-    f->tokens = stated >= 2 && stated < limit ? stated : limit;
-    f->ids = calo_alloc(2 * (size_t)f->tokens, sizeof *f->ids);
-    if (!f->ids)
-        return calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a prompt");
-    if (f->guided)
-        calo_tokenizer_encode(tokenizer, f->request->negative, f->ids, f->tokens, NULL, f->run.fault);
-    return calo_tokenizer_encode(tokenizer, f->request->prompt, f->ids + (f->guided ? f->tokens : 0), f->tokens, NULL,
-                                 f->run.fault);
 }
 
 /* ---- the run ---------------------------------------------------------------------------------------------------- */
@@ -107,102 +72,40 @@ static bool dumping(const flow *f)
     return f->request->dump && f->run.device;
 }
 
-static void dump_text(flow *f, calo_tensor context)
-{
-    static const char *const halves[] = { "uncond", "cond" };
-    for (int i = f->guided ? 0 : 1, row = 0; i < 2; i++, row++) {
-        char name[32];
-        snprintf(name, sizeof name, "tokens.%s", halves[i]);
-        calo_dump_values(&f->dump, name, 1, (int64_t[]){ f->tokens }, true, f->ids + row * f->tokens, f->run.fault);
-        snprintf(name, sizeof name, "context.%s", halves[i]);
-        calo_tensor half = calo_batches(context, row, 1);
-        calo_dump_append(&f->dump, &f->run, name, calo_reshape(half, 2, half.dims + 1));
-    }
-}
-
 static void dump_schedule(flow *f)
 {
-    const int count = f->program->step_count;
+    const int count = f->base.program->step_count;
     float *values = calo_alloc((size_t)count, sizeof *values);
     if (!values) {
         calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for the dump");
         return;
     }
     for (int i = 0; i < count; i++)
-        values[i] = (float)f->program->steps[i].timestep;
+        values[i] = (float)f->base.program->steps[i].timestep;
     calo_dump_values(&f->dump, "timesteps", 1, (int64_t[]){ count }, false, values, f->run.fault);
     for (int i = 0; i < count; i++)
-        values[i] = (float)f->program->steps[i].sigma;
-    if (f->program->has_sigmas)
+        values[i] = (float)f->base.program->steps[i].sigma;
+    if (f->base.program->has_sigmas)
         calo_dump_values(&f->dump, "sigmas", 1, (int64_t[]){ count }, false, values, f->run.fault);
     calo_free(values);
 }
 
-/* ids [1 or 2, T] → [1 or 2, T, D]. Layers are skipped for the prompt only, as in diffusers: then the halves are encoded
- * one by one. */
-static calo_tensor encode(flow *f, calo_tensor ids)
-{
-    calo_run *run = &f->run;
-    const int skip = f->request->clip_skip;
-    if (!f->guided || skip == 0)
-        return calo_clip_encode(run, &f->model->clip, ids, skip);
-    const double one = 1;
-    const int64_t dims[] = { 2, f->tokens, f->model->checkpoint.clip.hidden_size };
-    calo_tensor context = calo_new(run, run->dtype, 3, dims);
-    for (int half = 0; half < 2; half++) {
-        calo_tensor part = calo_clip_encode(run, &f->model->clip, calo_batches(ids, half, 1), half ? skip : 0);
-        calo_combine_into(run, calo_batches(context, half, 1), &part, &one, 1, 0);
-        calo_drop(run, &part);
-    }
-    return context;
-}
-
-/* Prompt and schedule to what every step uses. */
-static void prepare(flow *f)
-{
-    calo_run *run = &f->run;
-    const int64_t halves = f->guided ? 2 : 1, calls = f->program->step_count;
-    const double begin = calo_seconds();
-    float *timesteps = calo_alloc((size_t)calls, sizeof *timesteps);
-    if (!timesteps)
-        calo_fail(run->fault, CALO_EMEMORY, "no host memory for %" PRId64 " timesteps", calls);
-    for (int64_t i = 0; timesteps && i < calls; i++)
-        timesteps[i] = (float)f->program->steps[i].timestep;
-
-    run->label = "text_encoder";
-    calo_tensor ids = calo_new(run, CALO_I32, 2, (int64_t[]){ halves, f->tokens });
-    calo_upload(run, ids, f->ids);
-    calo_tensor context = encode(f, ids);
-    calo_drop(run, &ids);
-    if (dumping(f))
-        dump_text(f, context);
-    calo_tensor times = calo_new(run, CALO_F32, 1, &calls);
-    calo_upload(run, times, timesteps);
-    calo_unet_prepare(run, &f->model->unet, times, context, &f->cache);
-    calo_drop(run, &times);
-    calo_drop(run, &context);
-    calo_free(timesteps);
-    if (run->device && !calo_failed(run))
-        run->device->api->finish(run->device, run->fault);
-    f->timing->encode_s = calo_seconds() - begin;
-}
-
 static void begin_step(void *user, calo_run *run, int call)
 {
-    flow *f = user;
-    calo_unet_begin_step(run, &f->cache, call);
+    const flow *f = user;
+    calo_stage_begin_step(&f->base, run, call);
 }
 
 static calo_tensor predict(void *user, calo_run *run, calo_tensor x)
 {
-    flow *f = user;
-    return calo_unet_predict(run, &f->model->unet, &f->cache, x);
+    const flow *f = user;
+    return calo_stage_predict(&f->base, run, x);
 }
 
 static int on_step(void *user, int done, double seconds)
 {
     flow *f = user;
-    const calo_progress progress = { f->image, done, f->program->step_count, seconds, calo_seconds() - f->begin };
+    const calo_progress progress = { f->image, done, f->base.program->step_count, seconds, calo_seconds() - f->begin };
     if (f->timing->step_s && f->timing->step_count < f->timing->step_room)
         f->timing->step_s[f->timing->step_count++] = seconds;
     return f->request->on_step ? f->request->on_step(f->request->user, &progress) : 0;
@@ -240,7 +143,7 @@ static void finish_image(flow *f, calo_tensor decoded)
     }
     if (bad)
         calo_fail(f->run.fault, CALO_ENONFINITE, "the decoded picture holds %" PRId64 " numbers that are not finite", bad);
-    parameters = calo_parameters_text(f->request, &f->model->checkpoint, f->schedule.scheduler, f->width, f->height,
+    parameters = calo_parameters_text(f->request, &f->model->checkpoint, f->base.schedule.scheduler, f->width, f->height,
                                       f->request->seed + (uint64_t)f->image);
     if (!parameters)
         calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a picture's text");
@@ -269,15 +172,17 @@ static void one_image(flow *f)
 {
     calo_run *run = &f->run;
     calo_rng rng;
-    const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.unet.in_channels };
-    const calo_denoise denoise = { .program = f->program, .guidance = f->request->guidance,
-                                   .begin_step = begin_step, .predict = predict, .on_step = on_step, .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
+    const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.vae.latent_channels };
+    const calo_denoise denoise = { .program = f->base.program, .guidance = f->base.guided ? f->request->guidance : 1,
+                                   .begin_step = begin_step, .predict = predict, .on_step = on_step,
+                                   .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
     run->label = "scheduler";
     calo_rng_seed(&rng, f->request->seed + (uint64_t)f->image);
     calo_tensor latents = calo_new(run, CALO_F32, 4, dims);
     calo_draw_latents(run, &rng, latents);
     if (dumping(f))
         calo_dump_append(&f->dump, run, "noise", latents);
+    calo_stage_mask_all(run, &f->base, &rng, f->width, f->height);
     latents = calo_denoise_run(run, &denoise, latents, &rng);
 
     const double begin = calo_seconds();
@@ -294,12 +199,15 @@ static void one_image(flow *f)
 static void run_all(flow *f)
 {
     f->begin = calo_seconds();
-    prepare(f);
+    calo_stage_prepare(&f->run, &f->base, f->width, f->height, dumping(f) ? &f->dump : NULL);
+    if (f->run.device && !calo_failed(&f->run))
+        f->run.device->api->finish(f->run.device, f->run.fault);
+    f->timing->encode_s = calo_seconds() - f->begin;
     /* A plan needs one image: the others take the same memory again. */
     const int count = f->run.device ? f->request->count : 1;
     for (f->image = 0; f->image < count && !calo_failed(&f->run); f->image++)
         one_image(f);
-    calo_unet_cache_free(&f->run, &f->model->unet, &f->cache);
+    calo_stage_release(&f->run, &f->base);
     f->timing->total_s = calo_seconds() - f->begin;
 }
 
@@ -315,10 +223,7 @@ static calo_status flow_open(flow *f, calo_model *model, const calo_request *req
                          .fault = &model->context->fault };
     calo_fault_clear(f->run.fault);
     calo_arena_init(&f->arena, model->context->device, &f->run.info);
-    if (check_request(f) || make_schedule(f))
-        return f->run.fault->status;
-    f->guided = request->guidance > 1;
-    return tokenize(f);
+    return check_request(f) ? f->run.fault->status : calo_stage_open(&f->base, model, request, f->run.fault);
 }
 
 static void flow_close(flow *f)
@@ -327,9 +232,7 @@ static void flow_close(flow *f)
     calo_dump_free(&f->dump);
     if (f->output)
         f->model->context->device->api->release(f->model->context->device, f->output);
-    calo_program_free(&f->program);
-    calo_schedule_choice_free(&f->schedule);
-    calo_free(f->ids);
+    calo_stage_close(&f->base);
 }
 
 /* Runs without a device, which leaves the arena's peak behind. */

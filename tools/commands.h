@@ -19,13 +19,13 @@ int command_make_random(int count, char **words);
 
 typedef struct options {
     const char *words[2];      /* what stands without an option's name: a flow, MODEL of info, NAME and DIR of make-random */
-    const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump;
+    const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump, *vae, *text_encoder;
     const char *dtype_name;
     calo_type dtype;
     int width, height, steps, count, clip_skip, threads;
     double guidance, eta;
     uint64_t seed;
-    bool random_seed, quiet, json, layouts, help;
+    bool random_seed, quiet, json, layouts, variants, help;
 } options;
 
 /* Which groups of options a command takes. */

@@ -101,6 +101,8 @@ int session_open(session *s, const options *o, const char *device)
     load_options.dtype = o->dtype;
     load_options.prediction = o->prediction;
     load_options.variant = o->variant;
+    load_options.vae = o->vae;
+    load_options.text_encoder = o->text_encoder;
     load_options.on_load = progress_load;
     const double begin = now();
     calo_status loaded = calo_load(s->context, o->model, &load_options, &s->model);

@@ -42,11 +42,13 @@ int command_info(int count, char **words)
                      OPTIONS_INFO);
         return 0;
     }
-    if (o.layouts) {
-        for (const char *const *name = calo_layouts(); *name; name++)
-            puts(*name);
+    calo_variant_record record;
+    for (int i = 0; o.layouts && calo_variant_list(i, &record); i++)
+        puts(record.name);
+    for (int i = 0; o.variants && calo_variant_list(i, &record); i++)
+        printf("%-14s %s\n%-14s told by: %s\n", record.name, record.title, "", record.told_by);
+    if (o.layouts || o.variants)
         return 0;
-    }
     if (!o.words[0])
         return complain(2, "info needs a model: a diffusers folder, a .safetensors file, or layout:NAME");
     none.device = "none";

@@ -19,7 +19,7 @@ static const struct option {
     const char *help;
 } table[] = {
 #define FIELD(name) offsetof(options, name)
-    { "--model", "PATH", TEXT, OPTIONS_FLOW, FIELD(model), "diffusers folder, .safetensors file, or layout:NAME" },
+    { "--model", "PATH", TEXT, OPTIONS_FLOW, FIELD(model), "diffusers folder, .safetensors or .ckpt file, or layout:NAME" },
     { "--prompt", "TEXT", TEXT, OPTIONS_FLOW, FIELD(prompt), "what to draw" },
     { "--negative", "TEXT", TEXT, OPTIONS_FLOW, FIELD(negative), "what to avoid" },
     { "--output", "FILE", TEXT, OPTIONS_FLOW, FIELD(output), "the picture (out.png; with --count out-1.png, …)" },
@@ -36,12 +36,15 @@ static const struct option {
     { "--clip-skip", "N", INTEGER, OPTIONS_FLOW, FIELD(clip_skip), "text layers left out at the end (0)" },
     { "--prediction", "NAME", TEXT, OPTIONS_FLOW, FIELD(prediction), "epsilon, v or sample (the model's)" },
     { "--variant", "NAME", TEXT, OPTIONS_FLOW, FIELD(variant), "what the model is, when it cannot be told" },
+    { "--vae", "PATH", TEXT, OPTIONS_FLOW, FIELD(vae), "another VAE: a file, or a folder with its config.json" },
+    { "--text-encoder", "PATH", TEXT, OPTIONS_FLOW, FIELD(text_encoder), "another (first) text encoder, likewise" },
     { "--dump", "FILE", TEXT, OPTIONS_FLOW, FIELD(dump), "a .safetensors file with what each stage produced" },
     { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, cuda, cuda:N, opencl or opencl:N (auto)" },
     { "--dtype", "TYPE", DTYPE, OPTIONS_COMMON | OPTIONS_DTYPE, FIELD(dtype), "auto, f32, f16 or bf16 (auto)" },
     { "--threads", "N", INTEGER, OPTIONS_COMMON, FIELD(threads), "processor threads of a PoCL device (all)" },
     { "--quiet", NULL, FLAG, OPTIONS_COMMON, FIELD(quiet), "no progress" },
     { "--layouts", NULL, FLAG, OPTIONS_INFO, FIELD(layouts), "list the names that layout:NAME takes" },
+    { "--variants", NULL, FLAG, OPTIONS_INFO, FIELD(variants), "list the kinds of model, and what tells each" },
     { "--json", NULL, FLAG, OPTIONS_COMMON | OPTIONS_INFO | OPTIONS_JSON, FIELD(json), "one JSON object on standard output" },
     { "--help", NULL, FLAG, ~0, FIELD(help), "this text" },
 };

@@ -15,12 +15,25 @@ typedef struct calo_clip {
     calo_tensor tokens, positions; /* tables [vocabulary, D], [positions, D] */
     calo_clip_layer *layers;
     calo_norm_weights final_norm;
+    calo_linear_weights projection; /* where config.projects */
 } calo_clip;
 
 void calo_clip_load(calo_parameters *p, const calo_clip_config *config, calo_clip *clip);
 void calo_clip_free(calo_clip *clip);
 
-/* ids [B, T] → [B, T, D]. The last `skip` layers are left out (diffusers' clip_skip); the final norm is applied. */
-calo_tensor calo_clip_encode(calo_run *run, const calo_clip *clip, calo_tensor ids, int skip);
+/* Which of a text's hidden states are asked for. */
+typedef struct calo_clip_wish {
+    int skip;               /* layers left out at the end */
+    bool normed;            /* the final norm is applied to them */
+    const int *pooled_from; /* [B]: the token whose last hidden state, normed and projected, is the pooled text; or NULL */
+} calo_clip_wish;
+
+/* ids [B, T] → hidden states [B, T, D]; *pooled → [B, P] when it is asked for. */
+calo_tensor calo_clip_encode(calo_run *run, const calo_clip *clip, calo_tensor ids, const calo_clip_wish *wish,
+                             calo_tensor *pooled);
+
+/* Where a text of `count` ids is pooled: at its first end token; old configurations, whose eos_token_id is 2, mean the
+ * largest id. */
+int calo_clip_end(const calo_clip_config *config, const int32_t *ids, int count);
 
 #endif

@@ -13,7 +13,8 @@ enum { NAME_SIZE = 224, MAX_STACKED = 3, STAGING = 32 << 20 };
 
 /* One matrix on the device: one or several stored ones, one under the other. */
 typedef struct matrix {
-    const calo_entry *entries[MAX_STACKED]; /* NULL: drawn at random */
+    calo_entry entries[MAX_STACKED]; /* without a name: drawn at random */
+    float *whole[MAX_STACKED];       /* a transposed one's numbers, which are read at once; otherwise NULL */
     char names[MAX_STACKED][NAME_SIZE];
     int count;
     int64_t rows_each, inputs, taps; /* a stored row is [inputs][taps]; taps = kh · kw */
@@ -82,37 +83,41 @@ static void dims_text(char *text, size_t size, int rank, const int64_t *dims)
         snprintf(text + used, size - used, "]");
 }
 
-/* The stored tensor of that name and shape; NULL when it is random, named to a visitor, or an error. */
-static const calo_entry *find(calo_parameters *p, const char *name, int rank, const int64_t *dims,
-                              calo_parameter_kind kind, int stored_rank)
+/* The stored tensor of that name and shape; one without a name when it is random, named to a visitor, or an error. */
+static calo_entry find(calo_parameters *p, const char *name, int rank, const int64_t *dims, calo_parameter_kind kind,
+                       int stored_rank)
 {
+    calo_entry entry = { .name = NULL };
     if (failed(p))
-        return NULL;
+        return entry;
     if (p->visit) {
         int64_t stored[4] = { 1, 1, 1, 1 };
         memcpy(stored, dims, (size_t)rank * sizeof *dims);
         p->visit(p->user, name, stored_rank, stored, kind);
-        return NULL;
+        return entry;
     }
-    if (p->checkpoint->form == CALO_FORM_LAYOUT)
-        return NULL;
-    const calo_entry *entry = calo_checkpoint_find(p->checkpoint, p->part, name, p->fault);
-    if (entry && !shape_is(entry, rank, dims)) {
+    if (p->checkpoint->form == CALO_FORM_LAYOUT || calo_checkpoint_find(p->checkpoint, p->part, name, &entry, p->fault))
+        return entry;
+    if (!shape_is(&entry, rank, dims)) {
         char is[96], wanted[64];
-        dims_text(is, sizeof is, entry->rank, entry->dims);
+        dims_text(is, sizeof is, entry.rank, entry.dims);
         dims_text(wanted, sizeof wanted, rank, dims);
-        calo_fail(p->fault, CALO_EFILE, "%s: tensor %s is %s, the configuration says %s", entry->file->path, entry->name,
+        calo_fail(p->fault, CALO_EFILE, "%s: tensor %s is %s, the configuration says %s", entry.file->path, entry.name,
                   is, wanted);
-        return NULL;
+        entry.name = NULL;
     }
     return entry;
 }
 
+/* Weights keep their stored type where a kernel reads it. fp8 numbers are f16 numbers, too; scaled ones are not. */
 static calo_type device_type(const calo_parameters *p, const calo_entry *entry)
 {
-    if (!entry)
+    if (!entry->name)
         return p->random_type;
-    return entry->type == CALO_STORED_F16 ? CALO_F16 : entry->type == CALO_STORED_BF16 ? CALO_BF16 : CALO_F32;
+    const bool half = entry->type == CALO_STORED_F16 || (calo_stored_is_f8(entry->type) && entry->scale == 0);
+    if (calo_stored_is_f8(entry->type) && !half)
+        return p->random_type;
+    return half ? CALO_F16 : entry->type == CALO_STORED_BF16 ? CALO_BF16 : CALO_F32;
 }
 
 /* Decides where the tensor goes. On the second pass the arena gives the same place again. */
@@ -158,8 +163,12 @@ static int64_t row_of(const calo_tensor *t, int64_t panel, int64_t n)
 static calo_status read_row(const matrix *m, int64_t row, float *values, calo_fault *fault)
 {
     const int64_t which = row / m->rows_each, within = row % m->rows_each, size = m->inputs * m->taps;
-    if (m->entries[which])
-        return calo_entry_read(m->entries[which], within * size, size, values, fault);
+    if (m->whole[which]) {
+        memcpy(values, m->whole[which] + within * size, (size_t)size * sizeof *values);
+        return CALO_OK;
+    }
+    if (m->entries[which].name)
+        return calo_entry_read(&m->entries[which], within * size, size, values, fault);
     calo_random_parameter(m->names[which], CALO_MATRIX, size, within * size, size, values);
     return CALO_OK;
 }
@@ -237,6 +246,8 @@ static void put(calo_parameters *p, const calo_tensor *t, uint64_t at, const voi
 /* Packs straight into memory that the host shares with the device; otherwise by groups through a staging block. */
 static void write_matrix(calo_parameters *p, const matrix *m)
 {
+    if (failed(p))
+        return;
     const uint64_t bytes = calo_tensor_bytes(m->tensor);
     const size_t panel_bytes = (size_t)(m->inputs * m->taps) * CALO_PANEL * calo_type_size(m->tensor.type);
     const int64_t panels = (int64_t)(bytes / panel_bytes);
@@ -272,7 +283,7 @@ static void write_matrix(calo_parameters *p, const matrix *m)
 static void read_values(calo_parameters *p, const calo_entry *entry, const char *name, calo_parameter_kind kind,
                         int64_t fan_in, int64_t first, int64_t count, float *values)
 {
-    if (entry)
+    if (entry->name)
         calo_entry_read(entry, first, count, values, p->fault);
     else
         calo_random_parameter(name, kind, fan_in, first, count, values);
@@ -282,8 +293,8 @@ static void read_values(calo_parameters *p, const calo_entry *entry, const char 
 static void load_vectors(calo_parameters *p, calo_tensor *t, char (*names)[NAME_SIZE], int count, int64_t size,
                          calo_parameter_kind kind)
 {
-    const calo_entry *entries[MAX_STACKED] = { NULL };
-    for (int i = 0; i < count; i++)
+    calo_entry entries[MAX_STACKED];
+    for (int i = 0; i < count && i < MAX_STACKED; i++)
         entries[i] = find(p, names[i], 1, &size, kind, 1);
     *t = calo_shape(CALO_F32, 1, (int64_t[]){ count * size });
     if (!place(p, t))
@@ -292,7 +303,7 @@ static void load_vectors(calo_parameters *p, calo_tensor *t, char (*names)[NAME_
     if (!values)
         calo_fail(p->fault, CALO_EMEMORY, "no host memory to load %s", names[0]);
     for (int i = 0; i < count && !failed(p); i++)
-        read_values(p, entries[i], names[i], kind, size, 0, size, values + i * size);
+        read_values(p, &entries[i], names[i], kind, size, 0, size, values + i * size);
     put(p, t, 0, values, (uint64_t)(count * size) * 4);
     wrote(p, (uint64_t)(count * size) * 4);
     calo_free(values);
@@ -301,8 +312,8 @@ static void load_vectors(calo_parameters *p, calo_tensor *t, char (*names)[NAME_
 void calo_load_table(calo_parameters *p, calo_tensor *table, int64_t rows, int64_t columns, const char *name)
 {
     const int64_t dims[] = { rows, columns }, count = rows * columns, block = 1 << 20;
-    const calo_entry *entry = find(p, name, 2, dims, CALO_MATRIX, 2);
-    *table = calo_shape(device_type(p, entry), 2, dims);
+    const calo_entry entry = find(p, name, 2, dims, CALO_MATRIX, 2);
+    *table = calo_shape(device_type(p, &entry), 2, dims);
     if (!place(p, table))
         return;
     float *values = calo_alloc((size_t)(count < block ? count : block), sizeof *values);
@@ -312,7 +323,7 @@ void calo_load_table(calo_parameters *p, calo_tensor *table, int64_t rows, int64
     const size_t size = calo_type_size(table->type);
     for (int64_t at = 0; at < count && !failed(p); at += block) {
         const int64_t part = count - at < block ? count - at : block;
-        read_values(p, entry, name, CALO_MATRIX, columns, at, part, values);
+        read_values(p, &entry, name, CALO_MATRIX, columns, at, part, values);
         for (int64_t i = 0; size == 2 && i < part; i++)
             halves[i] = table->type == CALO_F16 ? calo_to_f16(values[i]) : calo_to_bf16(values[i]);
         put(p, table, (uint64_t)at * size, size == 2 ? (const void *)halves : values, (uint64_t)part * size);
@@ -323,6 +334,20 @@ void calo_load_table(calo_parameters *p, calo_tensor *table, int64_t rows, int64
 }
 
 /* ---- matrices --------------------------------------------------------------------------------------------------- */
+
+static void read_whole(calo_parameters *p, matrix *m)
+{
+    const int64_t size = m->rows_each * m->inputs * m->taps;
+    for (int i = 0; i < m->count && !failed(p); i++) {
+        if (!m->entries[i].name || !m->entries[i].transposed)
+            continue;
+        m->whole[i] = calo_alloc((size_t)size, sizeof *m->whole[i]);
+        if (!m->whole[i])
+            calo_fail(p->fault, CALO_EMEMORY, "no host memory to read %s", m->names[i]);
+        else
+            calo_entry_read(&m->entries[i], 0, size, m->whole[i], p->fault);
+    }
+}
 
 typedef struct request {
     calo_layout layout;
@@ -346,7 +371,7 @@ static void load_matrix(calo_parameters *p, calo_tensor *weight, calo_tensor *bi
         snprintf(m.names[i], NAME_SIZE, "%s%s%s.weight", base, names ? "." : "", names ? names[i] : "");
         snprintf(bias_names[i], NAME_SIZE, "%s%s%s.bias", base, names ? "." : "", names ? names[i] : "");
         m.entries[i] = find(p, m.names[i], r->kernel ? 4 : 2, stored, CALO_MATRIX, r->stored_rank);
-        const calo_type own = device_type(p, m.entries[i]);
+        const calo_type own = device_type(p, &m.entries[i]);
         type = type == CALO_AUTO || type == own ? own : CALO_F32;
     }
     *weight = r->kernel ? calo_shape(type, 4, (int64_t[]){ rows, kernel, kernel, r->inputs })
@@ -355,8 +380,12 @@ static void load_matrix(calo_parameters *p, calo_tensor *weight, calo_tensor *bi
     weight->by_output = p->by_output;
     const bool filled = place(p, weight);
     m.tensor = *weight;
-    if (filled)
+    if (filled) {
+        read_whole(p, &m);
         write_matrix(p, &m);
+    }
+    for (int i = 0; i < count; i++)
+        calo_free(m.whole[i]);
     if (r->bias)
         load_vectors(p, bias, bias_names, count, r->outputs, CALO_BIAS);
 }

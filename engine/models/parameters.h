@@ -19,7 +19,7 @@ typedef enum calo_parameter_kind { CALO_MATRIX, CALO_GAIN, CALO_BIAS } calo_para
 typedef struct calo_parameters {
     const calo_checkpoint *checkpoint;
     calo_part part;
-    calo_type random_type; /* of a layout's weights: f32, f16 or bf16 */
+    calo_type random_type; /* of a layout's weights, and of scaled fp8 ones: f32, f16 or bf16 */
     bool by_output;        /* how panels lie (engine/tensor.h): as the device's kernels want them */
     calo_arena *arena;
     calo_fault *fault;

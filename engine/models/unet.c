@@ -1,6 +1,7 @@
 /* The forward pass of UNet2DConditionModel (Rombach et al. 2022; the layer order is diffusers').
 
-       time   = linear2(silu(linear1(sinusoid(t))))                         once per schedule
+       time   = linear2(silu(linear1(sinusoid(t) + guidance))) + added       once per schedule
+       added  = linear2(silu(linear1([pooled | sinusoid(sizes)])))           Stable Diffusion XL
        resnet: skip(x) + conv2(silu(norm2(conv1(silu(norm1(x))) + proj(silu(time)))))
        block:  h += out(attn(qkv(norm1 h)));  h += out(attn(q(norm2 h), kv(context)));  h += ff(norm3 h)
        unet:   conv_in, levels down (each output kept), middle, levels up (each input joined by a kept one), conv_out */
@@ -19,13 +20,21 @@
 
 /* ---- what does not change between steps ------------------------------------------------------------------------- */
 
-static void project_time(calo_run *run, const calo_unet_resnet *w, calo_tensor time, calo_unet_cache *cache)
+/* The embedded timesteps, once for each row of the added condition. */
+typedef struct moments {
+    calo_tensor rows[2]; /* [N, E] each, after the activation */
+    int count;
+} moments;
+
+static void project_time(calo_run *run, const calo_unet_resnet *w, const moments *time, calo_unet_cache *cache)
 {
-    calo_tensor projected = calo_linear(run, time, &w->time, NULL);
-    projected = calo_cast(run, calo_take(&projected), CALO_F32);
     cache->first[w->index] = calo_present(cache->times) ? calo_tensor_columns(cache->times) : 0;
-    cache->times = calo_present(cache->times) ? calo_concat(run, calo_take(&cache->times), calo_take(&projected))
-                                              : projected;
+    for (int i = 0; i < time->count; i++) {
+        calo_tensor projected = calo_linear(run, time->rows[i], &w->time, NULL);
+        projected = calo_cast(run, calo_take(&projected), CALO_F32);
+        cache->times = calo_present(cache->times) ? calo_concat(run, calo_take(&cache->times), calo_take(&projected))
+                                                  : projected;
+    }
 }
 
 static void project_context(calo_run *run, const calo_unet_transformer *w, calo_tensor context,
@@ -35,18 +44,60 @@ static void project_context(calo_run *run, const calo_unet_transformer *w, calo_
         cache->context[w->blocks[i].index] = calo_linear(run, context, &w->blocks[i].kv, NULL);
 }
 
-static void prepare_level(calo_run *run, const calo_unet_level *level, calo_tensor time, calo_tensor context,
+static void prepare_level(calo_run *run, const calo_unet_level *level, const moments *time, calo_tensor context,
                           calo_unet_cache *cache)
 {
     for (int i = 0; i < level->count; i++) {
         project_time(run, &level->resnets[i], time, cache);
-        if (level->transformers)
-            project_context(run, &level->transformers[i], context, cache);
+        project_context(run, &level->transformers[i], context, cache);
     }
 }
 
-void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timesteps, calo_tensor context,
-                       calo_unet_cache *cache)
+/* linear2(silu(linear1([pooled | angles of the sizes]))), f32 [B, E]. */
+static calo_tensor embed_addition(calo_run *run, const calo_unet *unet, const calo_unet_condition *condition)
+{
+    const calo_unet_config *config = &unet->config;
+    const int64_t batch = condition->context.dims[0];
+    calo_tensor sizes = calo_embed_timesteps(run, condition->sizes, config->addition_time_embed_dim,
+                                             config->flip_sin_to_cos, config->freq_shift);
+    calo_tensor rows = calo_failed(run) ? sizes
+                                        : calo_reshape(sizes, 2, (int64_t[]){ batch, calo_tensor_count(sizes) / batch });
+    calo_tensor h = calo_concat(run, condition->pooled, rows);
+    calo_drop(run, &sizes);
+    h = calo_linear(run, calo_take(&h), &unet->added1, &(calo_epilogue){ .activation = CALO_SILU });
+    h = calo_linear(run, calo_take(&h), &unet->added2, NULL);
+    return calo_cast(run, calo_take(&h), CALO_F32);
+}
+
+static moments embed_time(calo_run *run, const calo_unet *unet, const calo_unet_condition *condition)
+{
+    const calo_unet_config *config = &unet->config;
+    moments time = { .count = 1 };
+    calo_tensor h = calo_embed_timesteps(run, condition->timesteps, config->block_out_channels[0],
+                                         config->flip_sin_to_cos, config->freq_shift), added = { 0 };
+    if (config->time_cond_proj_dim && !calo_failed(run)) {
+        calo_tensor shift = calo_linear(run, condition->guidance, &unet->guidance, NULL);
+        for (int64_t i = 0; i < h.dims[0]; i++) {
+            const calo_tensor row = calo_batches(h, i, 1), both[] = { row, shift };
+            calo_combine_into(run, row, both, (double[]){ 1, 1 }, 2, 0);
+        }
+        calo_drop(run, &shift);
+    }
+    if (config->text_time)
+        added = embed_addition(run, unet, condition);
+    h = calo_linear(run, calo_take(&h), &unet->time1, &(calo_epilogue){ .activation = config->act_fn });
+    if (calo_present(added))
+        time.count = (int)added.dims[0];
+    for (int i = 0; i < time.count; i++)
+        time.rows[i] = calo_linear(run, h, &unet->time2,
+                                   &(calo_epilogue){ .activation = config->act_fn,
+                                                     .channel_bias = calo_present(added) ? calo_batches(added, i, 1) : added });
+    calo_drop(run, &h);
+    calo_drop(run, &added);
+    return time;
+}
+
+void calo_unet_prepare(calo_run *run, const calo_unet *unet, const calo_unet_condition *condition, calo_unet_cache *cache)
 {
     const calo_unet_config *config = &unet->config;
     run->label = "unet";
@@ -56,21 +107,20 @@ void calo_unet_prepare(calo_run *run, const calo_unet *unet, calo_tensor timeste
         calo_fail(run->fault, CALO_EMEMORY, "no host memory for the unet's cache");
         return;
     }
-    calo_tensor time = calo_embed_timesteps(run, timesteps, config->block_out_channels[0], config->flip_sin_to_cos,
-                                            config->freq_shift);
-    time = calo_linear(run, calo_take(&time), &unet->time1, &(calo_epilogue){ .activation = config->act_fn });
-    time = calo_linear(run, calo_take(&time), &unet->time2, &(calo_epilogue){ .activation = config->act_fn });
+    moments time = embed_time(run, unet, condition);
+    cache->conditions = time.count;
     for (int i = 0; i < config->levels; i++) {
-        prepare_level(run, &unet->down[i], time, context, cache);
-        prepare_level(run, &unet->up[i], time, context, cache);
+        prepare_level(run, &unet->down[i], &time, condition->context, cache);
+        prepare_level(run, &unet->up[i], &time, condition->context, cache);
     }
     if (unet->has_mid) {
-        project_time(run, &unet->mid[0], time, cache);
+        project_time(run, &unet->mid[0], &time, cache);
         if (unet->config.mid == CALO_MID_CROSS_ATTENTION)
-            project_time(run, &unet->mid[1], time, cache);
-        project_context(run, &unet->mid_transformer, context, cache);
+            project_time(run, &unet->mid[1], &time, cache);
+        project_context(run, &unet->mid_transformer, condition->context, cache);
     }
-    calo_drop(run, &time);
+    for (int i = 0; i < time.count; i++)
+        calo_drop(run, &time.rows[i]);
     if (!calo_failed(run))
         cache->now = calo_new(run, CALO_F32, 2, (int64_t[]){ 1, calo_tensor_columns(cache->times) });
 }
@@ -108,8 +158,10 @@ static calo_tensor resnet(const call *c, const calo_unet_resnet *w, calo_tensor 
 {
     const calo_activation act = c->unet->config.act_fn;
     calo_run *run = c->run;
-    calo_tensor time = calo_columns(c->cache->now, c->cache->first[w->index], w->time.weight.dims[0]);
-    time.stride = w->time.weight.dims[0]; /* one row: its columns are dense */
+    const int64_t conditions = c->cache->conditions, width = w->time.weight.dims[0];
+    calo_tensor time = calo_columns(c->cache->now, c->cache->first[w->index], conditions * width);
+    time.dims[0] = conditions; /* one row's columns are dense, so they are as many rows of `width` */
+    time.dims[1] = time.stride = width;
     calo_tensor skip = calo_present(w->shortcut.weight) ? calo_linear(run, x, &w->shortcut, NULL) : x;
     calo_tensor h = calo_group_norm(run, x, &w->norm1, act);
     h = calo_conv2d(run, calo_take(&h), &w->conv1, &(calo_epilogue){ .channel_bias = time });
@@ -185,7 +237,7 @@ static calo_tensor level_down(const call *c, const calo_unet_level *level, calo_
 {
     for (int i = 0; i < level->count; i++) {
         h = resnet(c, &level->resnets[i], h);
-        if (level->transformers)
+        if (level->transformers[i].depth)
             h = transformer(c, &level->transformers[i], h);
         skips->kept[skips->count++] = h;
     }
@@ -213,7 +265,7 @@ static calo_tensor level_up(const call *c, const calo_unet_level *level, calo_te
         calo_tensor x = calo_concat(c->run, calo_take(&h), calo_take(kept));
         h = resnet(c, &level->resnets[i], x);
         calo_drop(c->run, &x);
-        if (level->transformers)
+        if (level->transformers[i].depth)
             h = transformer(c, &level->transformers[i], h);
     }
     return level->resamples ? upsample(c, &level->resample, h, skips->kept[skips->count - 1]) : h;

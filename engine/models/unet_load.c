@@ -77,20 +77,18 @@ static void load_transformer(calo_parameters *p, calo_unet *unet, calo_unet_tran
 
 /* `inputs` has the width of each resnet's input. */
 static void load_level(calo_parameters *p, calo_unet *unet, calo_unet_level *level, const int64_t *inputs, int count,
-                       int64_t outputs, int depth, int heads, const char *prefix)
+                       int64_t outputs, const int *depths, int heads, const char *prefix)
 {
     char name[96];
     level->count = count;
     level->resnets = calo_model_array(p, level->resnets, count, sizeof *level->resnets);
-    if (depth)
-        level->transformers = calo_model_array(p, level->transformers, count, sizeof *level->transformers);
-    for (int i = 0; level->resnets && i < count; i++) {
+    level->transformers = calo_model_array(p, level->transformers, count, sizeof *level->transformers);
+    for (int i = 0; level->resnets && level->transformers && i < count; i++) {
         snprintf(name, sizeof name, "%s.resnets.%d", prefix, i);
         load_resnet(p, unet, &level->resnets[i], inputs[i], outputs, name);
-        if (level->transformers) {
-            snprintf(name, sizeof name, "%s.attentions.%d", prefix, i);
-            load_transformer(p, unet, &level->transformers[i], outputs, depth, heads, name);
-        }
+        snprintf(name, sizeof name, "%s.attentions.%d", prefix, i);
+        if (depths[i])
+            load_transformer(p, unet, &level->transformers[i], outputs, depths[i], heads, name);
     }
 }
 
@@ -107,8 +105,7 @@ static void load_down(calo_parameters *p, calo_unet *unet)
         for (int k = 0; k < count; k++)
             inputs[k] = k ? outputs : width;
         snprintf(name, sizeof name, "down_blocks.%d", i);
-        load_level(p, unet, level, inputs, count, outputs,
-                   config->down_attends[i] ? config->transformer_layers[i] : 0, config->heads[i], name);
+        load_level(p, unet, level, inputs, count, outputs, config->down_depths[i], config->heads[i], name);
         width = outputs;
         level->resamples = i + 1 < config->levels;
         if (level->resamples) {
@@ -138,8 +135,7 @@ static void load_up(calo_parameters *p, calo_unet *unet)
         for (int k = 0; k < count; k++)
             inputs[k] = (k ? outputs : width) + (k + 1 < count ? outputs : entering);
         snprintf(name, sizeof name, "up_blocks.%d", i);
-        load_level(p, unet, level, inputs, count, outputs,
-                   config->up_attends[i] ? config->transformer_layers[mirror] : 0, config->heads[mirror], name);
+        load_level(p, unet, level, inputs, count, outputs, config->up_depths[i], config->heads[mirror], name);
         width = outputs;
         level->resamples = i + 1 < levels;
         if (level->resamples) {
@@ -160,8 +156,8 @@ static void load_mid(calo_parameters *p, calo_unet *unet)
         return;
     load_resnet(p, unet, &unet->mid[0], width, width, "mid_block.resnets.0");
     if (config->mid == CALO_MID_CROSS_ATTENTION)
-        load_transformer(p, unet, &unet->mid_transformer, width, config->transformer_layers[last],
-                         config->heads[last], "mid_block.attentions.0");
+        load_transformer(p, unet, &unet->mid_transformer, width, config->mid_depth, config->heads[last],
+                         "mid_block.attentions.0");
     if (config->mid == CALO_MID_CROSS_ATTENTION) /* UNetMidBlock2D has no second resnet in a UNet */
         load_resnet(p, unet, &unet->mid[1], width, width, "mid_block.resnets.1");
 }
@@ -173,6 +169,13 @@ void calo_unet_load(calo_parameters *p, const calo_unet_config *config, calo_une
     unet->resnet_count = unet->block_count = 0;
     calo_load_linear(p, &unet->time1, 4 * width, width, true, "time_embedding.linear_1");
     calo_load_linear(p, &unet->time2, 4 * width, 4 * width, true, "time_embedding.linear_2");
+    if (config->time_cond_proj_dim)
+        calo_load_linear(p, &unet->guidance, width, config->time_cond_proj_dim, false, "time_embedding.cond_proj");
+    if (config->text_time) {
+        calo_load_linear(p, &unet->added1, 4 * width, config->projection_class_embeddings_input_dim, true,
+                         "add_embedding.linear_1");
+        calo_load_linear(p, &unet->added2, 4 * width, 4 * width, true, "add_embedding.linear_2");
+    }
     load_conv(p, &unet->conv_in, width, config->in_channels, 1, 1, "conv_in", "");
     load_down(p, unet);
     load_mid(p, unet);

@@ -3,7 +3,10 @@
    LDM (CompVis' single files) numbers the UNet's blocks straight through: input_blocks.0 is the first convolution, then
    come each level's layers and its downsampler; output_blocks likewise going up. Inside a block, layer 0 is the resnet,
    1 the transformer, and the upsampler stands behind what there is. The VAE's decoder counts its levels from the other
-   end. Read from the published files and from CompVis' module definitions (openaimodel.py, model.py). */
+   end. Read from the published files and from CompVis' module definitions (openaimodel.py, model.py).
+
+   OpenCLIP (open_clip's transformer.py) keeps the three projections of an attention in one tensor, rows of q, k, v one
+   under the other, and its text projection the other way round. */
 #include "names.h"
 
 #include <stdio.h>
@@ -21,6 +24,9 @@ static const replacement unet_resnet[] = { { "norm1.", "in_layers.0." },        
 static const replacement unet_top[] = { { "conv_in.", "input_blocks.0.0." },
                                         { "time_embedding.linear_1.", "time_embed.0." },
                                         { "time_embedding.linear_2.", "time_embed.2." },
+                                        { "time_embedding.cond_proj.", "time_embed.cond_proj." },
+                                        { "add_embedding.linear_1.", "label_emb.0.0." },
+                                        { "add_embedding.linear_2.", "label_emb.0.2." },
                                         { "conv_norm_out.", "out.0." },
                                         { "conv_out.", "out.2." } };
 static const replacement vae_resnet[] = { { "conv_shortcut.", "nin_shortcut." } };
@@ -30,6 +36,17 @@ static const replacement vae_top[] = { { "conv_norm_out.", "norm_out." } };
 /* AutoencoderKL folders from before diffusers 0.13. */
 static const replacement vae_old_attention[] = { { "to_q.", "query." }, { "to_k.", "key." }, { "to_v.", "value." },
                                                  { "to_out.0.", "proj_attn." } };
+
+/* OpenCLIP's text tower, below a layer and above. */
+static const replacement clip_layer[] = { { "layer_norm1.", "ln_1." },
+                                          { "layer_norm2.", "ln_2." },
+                                          { "mlp.fc1.", "mlp.c_fc." },
+                                          { "mlp.fc2.", "mlp.c_proj." },
+                                          { "self_attn.out_proj.", "attn.out_proj." } };
+static const replacement clip_top[] = { { "text_model.embeddings.token_embedding.", "token_embedding." },
+                                        { "text_model.embeddings.position_embedding.weight", "positional_embedding" },
+                                        { "text_model.final_layer_norm.", "ln_final." },
+                                        { "text_projection.weight", "text_projection" } };
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
 
@@ -106,7 +123,7 @@ static void ldm_unet(const calo_unet_config *config, const char *name, char *out
             block += config->layers_per_block[config->levels - 1 - i] + 1;
         if (is(p.kind, "upsamplers")) {
             snprintf(out, size, "output_blocks.%d.%d.%s", block + config->layers_per_block[config->levels - 1 - p.level],
-                     config->up_attends[p.level] ? 2 : 1, p.rest);
+                     config->up_depths[p.level][config->layers_per_block[config->levels - 1 - p.level]] ? 2 : 1, p.rest);
             return;
         }
         replace(unet_resnet, is(p.kind, "resnets") ? COUNT(unet_resnet) : 0, p.rest, rest, sizeof rest);
@@ -148,53 +165,76 @@ static void ldm_vae(const calo_vae_config *config, const char *name, char *out, 
     }
 }
 
+/* "text_model.encoder.layers.3.self_attn.k_proj.weight" is the second third of
+ * "transformer.resblocks.3.attn.in_proj_weight". */
+static void openclip(const char *name, calo_candidate *candidate)
+{
+    static const char *const projections[] = { "self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj." };
+    char rest[CALO_NAME_SIZE];
+    place p;
+    candidate->transposed = is(name, "text_projection.weight");
+    if (!parse_place(name, "text_model.encoder.", false, &p)) {
+        replace(clip_top, COUNT(clip_top), name, candidate->name, sizeof candidate->name);
+        return;
+    }
+    for (int i = 0; i < 3; i++)
+        if (strncmp(p.rest, projections[i], strlen(projections[i])) == 0) {
+            candidate->slice = i;
+            candidate->slices = 3;
+            snprintf(candidate->name, sizeof candidate->name, "transformer.resblocks.%d.attn.in_proj_%s", p.layer,
+                     p.rest + strlen(projections[i]));
+            return;
+        }
+    replace(clip_layer, COUNT(clip_layer), p.rest, rest, sizeof rest);
+    snprintf(candidate->name, sizeof candidate->name, "transformer.resblocks.%d.%s", p.layer, rest);
+}
+
 /* ---- candidates ------------------------------------------------------------------------------------------------- */
 
 static void add(calo_candidates *candidates, const char *prefix, const char *name)
 {
-    if (candidates->count < CALO_NAME_CANDIDATES)
-        snprintf(candidates->names[candidates->count++], CALO_NAME_SIZE, "%s%s", prefix, name);
+    calo_candidate *candidate = &candidates->list[candidates->count++];
+    *candidate = (calo_candidate){ .slices = 0 };
+    snprintf(candidate->name, sizeof candidate->name, "%s%s", prefix, name);
 }
 
-/* transformers 5 saves CLIPTextModel without its outer name; old single files lack it, too. */
-static const char *without_text_model(const char *name)
+static void add_diffusers(const calo_source *source, calo_part part, const char *name, calo_candidates *candidates)
 {
-    return strncmp(name, "text_model.", 11) == 0 ? name + 11 : name;
+    char stored[CALO_NAME_SIZE], rest[CALO_NAME_SIZE];
+    add(candidates, source->prefix, name);
+    /* transformers 5 saves CLIPTextModel without its outer name; old single files lack it, too. */
+    if (strncmp(name, "text_model.", 11) == 0)
+        add(candidates, source->prefix, name + 11);
+    const char *attention = part == CALO_VAE ? strstr(name, "attentions.0.") : NULL;
+    if (attention) {
+        replace(vae_old_attention, COUNT(vae_old_attention), attention + 13, rest, sizeof rest);
+        snprintf(stored, sizeof stored, "%.*s%s", (int)(attention + 13 - name), name, rest);
+        add(candidates, source->prefix, stored);
+    }
 }
 
 void calo_candidate_names(const calo_checkpoint *checkpoint, calo_part part, const char *name,
                           calo_candidates *candidates)
 {
-    char stored[CALO_NAME_SIZE], rest[CALO_NAME_SIZE];
+    const calo_source *source = &checkpoint->parts[part];
+    char stored[CALO_NAME_SIZE];
     candidates->count = 0;
-    if (checkpoint->form == CALO_FORM_FOLDER) {
-        add(candidates, "", name);
-        if (part == CALO_TEXT)
-            add(candidates, "", without_text_model(name));
-        const char *attention = part == CALO_VAE ? strstr(name, "attentions.0.") : NULL;
-        if (attention) {
-            replace(vae_old_attention, COUNT(vae_old_attention), attention + 13, rest, sizeof rest);
-            snprintf(stored, sizeof stored, "%.*s%s", (int)(attention + 13 - name), name, rest);
-            add(candidates, "", stored);
-        }
+    if (source->naming == CALO_NAMES_DIFFUSERS) {
+        add_diffusers(source, part, name, candidates);
         return;
     }
-    switch (part) {
-    case CALO_UNET:
-        ldm_unet(&checkpoint->unet, name, stored, sizeof stored);
-        add(candidates, "model.diffusion_model.", stored);
-        add(candidates, "", stored);
-        break;
-    case CALO_VAE:
-        ldm_vae(&checkpoint->vae, name, stored, sizeof stored);
-        add(candidates, "first_stage_model.", stored);
-        add(candidates, "vae.", stored);
-        break;
-    case CALO_TEXT:
-        add(candidates, "cond_stage_model.transformer.", name);
-        add(candidates, "cond_stage_model.transformer.", without_text_model(name));
-        break;
-    case CALO_PARTS:
-        break;
+    if (part == CALO_UNET || part == CALO_VAE) {
+        if (part == CALO_UNET)
+            ldm_unet(&checkpoint->unet, name, stored, sizeof stored);
+        else
+            ldm_vae(&checkpoint->vae, name, stored, sizeof stored);
+        add(candidates, source->prefix, stored);
+        return;
     }
+    calo_candidate own = { .slices = 0 };
+    openclip(name, &own);
+    add(candidates, source->prefix, own.name);
+    candidates->list[0].slice = own.slice;
+    candidates->list[0].slices = own.slices;
+    candidates->list[0].transposed = own.transposed;
 }

@@ -1,6 +1,5 @@
 /* Reading safetensors: the header is scanned once, in place, by a strict scanner for just this shape of JSON. */
 #include "safetensors.h"
-#include "../number.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,32 +7,6 @@
 #include <string.h>
 
 enum { HEADER_LIMIT = 100000000 };
-
-static const struct {
-    const char *name;
-    size_t size;
-} types[CALO_STORED_TYPES] = {
-    { "F64", 8 }, { "F32", 4 }, { "F16", 2 }, { "BF16", 2 }, { "I64", 8 }, { "I32", 4 },     { "I16", 2 },     { "I8", 1 },
-    { "U64", 8 }, { "U32", 4 }, { "U16", 2 }, { "U8", 1 },   { "BOOL", 1 }, { "F8_E4M3", 1 }, { "F8_E5M2", 1 },
-};
-
-size_t calo_stored_size(calo_stored type)
-{
-    return types[type].size;
-}
-
-const char *calo_stored_name(calo_stored type)
-{
-    return types[type].name;
-}
-
-int64_t calo_entry_count(const calo_entry *entry)
-{
-    int64_t count = 1;
-    for (int i = 0; i < entry->rank; i++)
-        count *= entry->dims[i];
-    return count;
-}
 
 /* ---- scanner ---------------------------------------------------------------------------------------------------- */
 
@@ -241,7 +214,7 @@ static bool scan_type(scanner *s, calo_entry *entry)
     if (!scan_string(s, &name))
         return false;
     for (int i = 0; i < CALO_STORED_TYPES; i++)
-        if (strcmp(name, types[i].name) == 0) {
+        if (strcmp(name, calo_stored_name((calo_stored)i)) == 0) {
             entry->type = (calo_stored)i;
             return true;
         }
@@ -274,7 +247,7 @@ static bool scan_entry(scanner *s, calo_entry *entry)
         if (!scan_more(s, &more))
             return false;
     }
-    uint64_t bytes = types[entry->type].size;
+    uint64_t bytes = calo_stored_size(entry->type);
     for (int i = 0; i < entry->rank; i++)
         if (__builtin_mul_overflow(bytes, (uint64_t)entry->dims[i], &bytes) || bytes > INT64_MAX)
             return bad(s, "a shape is too large");
@@ -287,22 +260,6 @@ static bool scan_entry(scanner *s, calo_entry *entry)
 
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-static uint32_t hash(const char *name)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * 16777619u;
-    return h ^ h >> 15;
-}
-
-static uint32_t *slot_of(const calo_safetensors *file, const char *name)
-{
-    uint32_t i = hash(name) & file->slot_mask;
-    while (file->slots[i] && strcmp(file->entries[file->slots[i] - 1].name, name) != 0)
-        i = (i + 1) & file->slot_mask;
-    return &file->slots[i];
-}
-
 /* No tensor is described in fewer bytes than `"a":{"dtype":"U8","shape":[],"data_offsets":[0,1]}` takes. */
 static int64_t most_entries(const char *text)
 {
@@ -312,18 +269,10 @@ static int64_t most_entries(const char *text)
     return count;
 }
 
-static calo_status scan_header(scanner *s, calo_safetensors *file)
+static calo_status scan_header(scanner *s, calo_tensor_file *file)
 {
-    int64_t capacity = most_entries(s->text);
-    uint32_t slots = 16;
-    while (slots < 2 * (uint64_t)capacity)
-        slots *= 2;
-    file->entries = calo_alloc((size_t)capacity, sizeof *file->entries);
-    file->slots = calo_alloc(slots, sizeof *file->slots);
-    file->slot_mask = slots - 1;
-    if (!file->entries || !file->slots)
-        return calo_fail(s->fault, CALO_EMEMORY, "%s: no host memory for %" PRId64 " tensors", s->path, capacity);
-
+    if (calo_tensor_file_reserve(file, most_entries(s->text), s->fault))
+        return s->fault->status;
     bool more = true, metadata = false;
     if (!expect(s, '{'))
         return CALO_EFILE;
@@ -346,13 +295,8 @@ static calo_status scan_header(scanner *s, calo_safetensors *file)
             calo_entry entry = { .name = name, .file = &file->file };
             if (!scan_entry(s, &entry))
                 return CALO_EFILE;
-            uint32_t *slot = slot_of(file, name);
-            if (*slot)
-                return calo_fail(s->fault, CALO_EFILE, "%s: tensor %.200s stands twice", s->path, name);
-            if (file->count == capacity) /* a name that holds an escaped "data_offsets" key */
-                return bad(s, "more tensors than descriptions"), CALO_EFILE;
-            file->entries[file->count++] = entry;
-            *slot = (uint32_t)file->count;
+            if (calo_tensor_file_add(file, &entry, s->fault))
+                return CALO_EFILE;
         }
         if (!scan_more(s, &more))
             return CALO_EFILE;
@@ -370,7 +314,7 @@ static int by_begin(const void *a, const void *b)
 }
 
 /* The ranges must cover the file behind the header; then they are made absolute. */
-static calo_status place(calo_safetensors *file, uint64_t start, const char *path, calo_fault *fault)
+static calo_status place(calo_tensor_file *file, uint64_t start, const char *path, calo_fault *fault)
 {
     calo_entry **order = calo_alloc((size_t)file->count, sizeof *order);
     uint64_t at = 0, end = file->file.size - start;
@@ -397,148 +341,32 @@ static calo_status place(calo_safetensors *file, uint64_t start, const char *pat
     return status;
 }
 
-calo_status calo_safetensors_open(const char *path, calo_safetensors *file, calo_fault *fault)
+calo_status calo_safetensors_read(calo_tensor_file *file, calo_fault *fault)
 {
     unsigned char prefix[8];
     uint64_t length = 0;
-    memset(file, 0, sizeof *file);
-    calo_status status = calo_file_open(path, &file->file, fault);
-    if (status)
-        return status;
-    if (file->file.size < 8) {
-        status = calo_fail(fault, CALO_EFILE, "%s has %" PRIu64 " bytes, too few for a safetensors file", path,
-                           file->file.size);
-        goto done;
-    }
-    status = calo_file_read(&file->file, 0, prefix, sizeof prefix, fault);
-    if (status)
-        goto done;
+    const char *path = file->file.path;
+    if (file->file.size < 8)
+        return calo_fail(fault, CALO_EFILE, "%s has %" PRIu64 " bytes, too few for a safetensors file", path,
+                         file->file.size);
+    if (calo_file_read(&file->file, 0, prefix, sizeof prefix, fault))
+        return fault->status;
     for (int i = 7; i >= 0; i--)
         length = length << 8 | prefix[i];
-    if (length < 2 || length > HEADER_LIMIT || length > file->file.size - 8) {
-        status = calo_fail(fault, CALO_EFILE,
-                           "%s is no safetensors file or was cut: its header would have %" PRIu64 " bytes, the file "
-                           "has %" PRIu64,
-                           path, length, file->file.size);
-        goto done;
-    }
-    file->header = calo_alloc((size_t)length + 1, 1);
-    if (!file->header) {
-        status = calo_fail(fault, CALO_EMEMORY, "%s: no host memory for a header of %" PRIu64 " bytes", path, length);
-        goto done;
-    }
-    status = calo_file_read(&file->file, 8, file->header, (size_t)length, fault);
-    if (status)
-        goto done;
-    scanner s = { file->header, file->header, file->header + length, path, fault };
+    if (length < 2 || length > HEADER_LIMIT || length > file->file.size - 8)
+        return calo_fail(fault, CALO_EFILE,
+                         "%s is no safetensors file or was cut: its header would have %" PRIu64 " bytes, the file has "
+                         "%" PRIu64, path, length, file->file.size);
+    file->text = calo_alloc((size_t)length + 1, 1);
+    if (!file->text)
+        return calo_fail(fault, CALO_EMEMORY, "%s: no host memory for a header of %" PRIu64 " bytes", path, length);
+    if (calo_file_read(&file->file, 8, file->text, (size_t)length, fault))
+        return fault->status;
+    scanner s = { file->text, file->text, file->text + length, path, fault };
     if (*s.at != '{')
-        status = calo_fail(fault, CALO_EFILE, "%s: byte 8 is not the '{' of a safetensors header", path);
-    else
-        status = scan_header(&s, file);
-    if (!status)
-        status = place(file, 8 + length, path, fault);
-done:
-    if (status)
-        calo_safetensors_close(file);
-    return status;
-}
-
-void calo_safetensors_close(calo_safetensors *file)
-{
-    if (file->file.path)
-        calo_file_close(&file->file);
-    calo_free(file->header);
-    calo_free(file->entries);
-    calo_free(file->slots);
-    memset(file, 0, sizeof *file);
-}
-
-const calo_entry *calo_safetensors_find(const calo_safetensors *file, const char *name)
-{
-    uint32_t found = file->slots ? *slot_of(file, name) : 0;
-    return found ? &file->entries[found - 1] : NULL;
-}
-
-/* ---- numbers ---------------------------------------------------------------------------------------------------- */
-
-static float from_f8(uint8_t bits, int exponent_bits, int mantissa_bits)
-{
-    const int bias = (1 << (exponent_bits - 1)) - 1;
-    const int exponent = bits >> mantissa_bits & ((1 << exponent_bits) - 1), mantissa = bits & ((1 << mantissa_bits) - 1);
-    const float sign = bits & 0x80 ? -1.0f : 1.0f;
-    const bool e5m2 = exponent_bits == 5;
-    if (e5m2 ? exponent == 31 : (bits & 0x7f) == 0x7f)
-        return e5m2 && !mantissa ? sign * calo_bits_float(0x7f800000) : calo_bits_float(0x7fc00000);
-    float value = (float)(exponent ? mantissa + (1 << mantissa_bits) : mantissa);
-    for (int e = (exponent ? exponent : 1) - bias - mantissa_bits; e; e += e < 0 ? 1 : -1)
-        value *= e < 0 ? 0.5f : 2.0f;
-    return sign * value;
-}
-
-/* `raw` holds `count` elements of the type; any of the machine's integers may be unaligned in it. */
-static void convert(calo_stored type, const unsigned char *raw, int64_t count, float *values)
-{
-#define EACH(c_type, expression)                                                                                       \
-    for (int64_t i = 0; i < count; i++) {                                                                              \
-        c_type x;                                                                                                      \
-        memcpy(&x, raw + (size_t)i * sizeof x, sizeof x);                                                              \
-        values[i] = (expression);                                                                                      \
-    }                                                                                                                  \
-    return
-    switch (type) {
-    case CALO_STORED_F64:
-        EACH(double, (float)x);
-    case CALO_STORED_F32:
-        memcpy(values, raw, (size_t)count * sizeof *values);
-        return;
-    case CALO_STORED_F16:
-        EACH(uint16_t, calo_from_f16(x));
-    case CALO_STORED_BF16:
-        EACH(uint16_t, calo_from_bf16(x));
-    case CALO_STORED_I64:
-        EACH(int64_t, (float)x);
-    case CALO_STORED_I32:
-        EACH(int32_t, (float)x);
-    case CALO_STORED_I16:
-        EACH(int16_t, (float)x);
-    case CALO_STORED_I8:
-        EACH(int8_t, (float)x);
-    case CALO_STORED_U64:
-        EACH(uint64_t, (float)x);
-    case CALO_STORED_U32:
-        EACH(uint32_t, (float)x);
-    case CALO_STORED_U16:
-        EACH(uint16_t, (float)x);
-    case CALO_STORED_U8:
-    case CALO_STORED_BOOL:
-        EACH(uint8_t, (float)x);
-    case CALO_STORED_F8_E4M3:
-        EACH(uint8_t, from_f8(x, 4, 3));
-    case CALO_STORED_F8_E5M2:
-        EACH(uint8_t, from_f8(x, 5, 2));
-    case CALO_STORED_TYPES:
-        return;
-    }
-#undef EACH
-}
-
-calo_status calo_entry_read(const calo_entry *entry, int64_t first, int64_t count, float *values, calo_fault *fault)
-{
-    enum { CHUNK = 1 << 16 }; /* bytes on the stack, a multiple of every size */
-    const size_t size = types[entry->type].size;
-    const uint64_t begin = entry->begin + (uint64_t)first * size;
-    if (entry->type == CALO_STORED_F32)
-        return calo_file_read(entry->file, begin, values, (size_t)count * size, fault);
-    unsigned char raw[CHUNK];
-    for (int64_t at = 0; at < count;) {
-        int64_t part = count - at < (int64_t)(CHUNK / size) ? count - at : (int64_t)(CHUNK / size);
-        calo_status status = calo_file_read(entry->file, begin + (uint64_t)at * size, raw, (size_t)part * size, fault);
-        if (status)
-            return status;
-        convert(entry->type, raw, part, values + at);
-        at += part;
-    }
-    return CALO_OK;
+        return calo_fail(fault, CALO_EFILE, "%s: byte 8 is not the '{' of a safetensors header", path);
+    calo_status status = scan_header(&s, file);
+    return status ? status : place(file, 8 + length, path, fault);
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -557,9 +385,9 @@ calo_status calo_safetensors_begin(const char *path, const calo_tensor_record *r
     used += (size_t)snprintf(header, capacity, "{");
     for (int64_t i = 0; i < count; i++) {
         const calo_tensor_record *r = &records[i];
-        uint64_t bytes = types[r->type].size;
+        uint64_t bytes = calo_stored_size(r->type);
         used += (size_t)snprintf(header + used, capacity - used, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", i ? "," : "",
-                                 r->name, types[r->type].name);
+                                 r->name, calo_stored_name(r->type));
         for (int d = 0; d < r->rank; d++) {
             used += (size_t)snprintf(header + used, capacity - used, "%s%" PRId64, d ? "," : "", r->dims[d]);
             bytes *= (uint64_t)r->dims[d];

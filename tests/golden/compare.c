@@ -35,17 +35,36 @@ static int run(char *const *words)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* The model's folder, or its single file, made at the first use. */
+/* The model's folder, or with "@single" its single file, made at the first use. */
 static int make_model(const setup *s, const char *model, char *path)
 {
     char configs[PATH_SIZE];
-    const int single = strcmp(model, "single") == 0;
-    snprintf(path, PATH_SIZE, "%s/%s%s", s->work, model, single ? ".safetensors" : "");
-    snprintf(configs, sizeof configs, "%s/models/%s", s->golden, model);
+    const char *at = strchr(model, '@');
+    const int length = at ? (int)(at - model) : (int)strlen(model);
+    snprintf(path, PATH_SIZE, "%s/%s%s", s->work, model, at ? ".safetensors" : "");
+    snprintf(configs, sizeof configs, "%s/models/%.*s", s->golden, length, model);
     if (access(path, F_OK) == 0)
         return 0;
-    char *words[] = { (char *)s->write_model, configs, (char *)s->tokenizer, path, single ? "single" : NULL, NULL };
+    /* What a published file of that kind says of itself. */
+    char *mark = strncmp(model, "xl_v", 4) == 0 ? "mark:v_pred" : NULL;
+    char *words[] = { (char *)s->write_model, configs, (char *)s->tokenizer, path, at ? "single" : NULL, mark, NULL };
     return run(words);
+}
+
+/* Two forms of the same weights give the same bits. */
+static bool same_bytes(const char *name, const char *a, const char *b)
+{
+    calo_fault fault = { 0 };
+    char *texts[2] = { NULL, NULL };
+    size_t sizes[2] = { 0, 0 };
+    bool same = !calo_read_file(a, 1 << 30, &texts[0], &sizes[0], &fault) &&
+                !calo_read_file(b, 1 << 30, &texts[1], &sizes[1], &fault) && sizes[0] == sizes[1] &&
+                memcmp(texts[0], texts[1], sizes[0]) == 0;
+    if (!same)
+        printf("FAIL %s: %s and %s are not the same, bit by bit (%s)\n", name, a, b, fault.text);
+    calo_free(texts[0]);
+    calo_free(texts[1]);
+    return same;
 }
 
 /* Values of an entry as floats; NULL on failure. */
@@ -89,14 +108,14 @@ static bool same_shape(const calo_entry *a, const calo_entry *b)
 }
 
 /* One stage; prints it when it fails. */
-static bool stage_agrees(const char *name, const calo_entry *golden, const calo_safetensors *goldens,
-                         const calo_safetensors *dump, double tolerance, double *worst)
+static bool stage_agrees(const char *name, const calo_entry *golden, const calo_tensor_file *goldens,
+                         const calo_tensor_file *dump, double tolerance, double *worst)
 {
     calo_fault fault = { 0 };
     char limit_name[64];
-    const calo_entry *ours = calo_safetensors_find(dump, golden->name);
+    const calo_entry *ours = calo_tensor_file_find(dump, golden->name);
     snprintf(limit_name, sizeof limit_name, "limit.%s", golden->name);
-    const calo_entry *limit = calo_safetensors_find(goldens, limit_name);
+    const calo_entry *limit = calo_tensor_file_find(goldens, limit_name);
     if (!ours || !same_shape(ours, golden)) {
         printf("FAIL %s: %s is %s\n", name, golden->name, ours ? "of another shape" : "missing");
         return false;
@@ -159,11 +178,13 @@ static bool pixels_agree(const char *name, const calo_entry *image, const char *
 static bool compare(const setup *s, char **field, const char *dump_path, const char *png)
 {
     calo_fault fault = { 0 };
-    calo_safetensors golden = { 0 }, dump = { 0 };
+    calo_tensor_file golden = { 0 }, dump = { 0 };
     char path[PATH_SIZE];
     double worst = 0;
-    snprintf(path, sizeof path, "%s/cases/%s.safetensors", s->golden, field[NAME]);
-    bool passed = !calo_safetensors_open(path, &golden, &fault) && !calo_safetensors_open(dump_path, &dump, &fault);
+    const char *form = strchr(field[NAME], '@');
+    const int length = form ? (int)(form - field[NAME]) : (int)strlen(field[NAME]);
+    snprintf(path, sizeof path, "%s/cases/%.*s.safetensors", s->golden, length, field[NAME]);
+    bool passed = !calo_tensor_file_open(path, &golden, &fault) && !calo_tensor_file_open(dump_path, &dump, &fault);
     if (!passed)
         printf("FAIL %s: %s\n", field[NAME], fault.text);
     int stages = 0;
@@ -173,20 +194,23 @@ static bool compare(const setup *s, char **field, const char *dump_path, const c
         passed = stage_agrees(field[NAME], &golden.entries[i], &golden, &dump, atof(field[TOLERANCE]), &worst);
         stages++;
     }
-    const calo_entry *image = calo_safetensors_find(&golden, "image");
+    const calo_entry *image = calo_tensor_file_find(&golden, "image");
     if (passed && image && image->dims[0] == 1 && strcmp(field[DTYPE], "f32") == 0)
         passed = pixels_agree(field[NAME], image, png);
+    snprintf(path, sizeof path, "%s/%.*s.safetensors", s->work, length, field[NAME]);
+    if (passed && form && access(path, F_OK) == 0)
+        passed = same_bytes(field[NAME], path, dump_path);
     if (passed)
         printf("ok   %-32s %3d stages, at most %.2f of the tolerance %s\n", field[NAME], stages, worst,
                strcmp(field[DTYPE], "f32") == 0 ? field[TOLERANCE] : "(twice torch's own error)");
-    calo_safetensors_close(&golden);
-    calo_safetensors_close(&dump);
+    calo_tensor_file_close(&golden);
+    calo_tensor_file_close(&dump);
     return passed;
 }
 
 static bool run_case(const setup *s, char **field)
 {
-    char model[PATH_SIZE], dump[PATH_SIZE], png[PATH_SIZE], options[1024];
+    char model[PATH_SIZE], dump[PATH_SIZE], png[PATH_SIZE], refiner[PATH_SIZE], options[1024];
     char *words[WORDS] = { (char *)s->calotype, "txt2img", "--model", model, "--prompt", field[PROMPT], "--dtype",
                            field[DTYPE], "--dump", dump, "--output", png, "--quiet" };
     int count = 13;
@@ -201,8 +225,12 @@ static bool run_case(const setup *s, char **field)
         words[count++] = "--height=64";
     }
     snprintf(options, sizeof options, "%s", field[OPTIONS]);
-    for (char *word = strtok(options, " "); word && count + 1 < WORDS; word = strtok(NULL, " "))
-        words[count++] = word;
+    for (char *word = strtok(options, " "); word && count + 1 < WORDS; word = strtok(NULL, " ")) {
+        const bool names_refiner = strcmp(words[count - 1], "--refiner") == 0;
+        words[count++] = names_refiner ? refiner : word;
+        if (names_refiner && make_model(s, word, refiner) != 0)
+            return false;
+    }
     if (make_model(s, field[MODEL], model) != 0) {
         printf("FAIL %s: the model %s cannot be made\n", field[NAME], field[MODEL]);
         return false;

@@ -14,8 +14,10 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import torch
-from diffusers import (DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerAncestralDiscreteScheduler,
-                       EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline, UniPCMultistepScheduler)
+from PIL import Image
+from diffusers import (DDIMScheduler, DDPMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler,
+                       EulerAncestralDiscreteScheduler, EulerDiscreteScheduler, LCMScheduler, PNDMScheduler,
+                       UniPCMultistepScheduler)
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
@@ -26,9 +28,9 @@ SCHEDULERS = {
     "dpmpp_2m": (DPMSolverMultistepScheduler, {"use_karras_sigmas": False}),
     "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
     "unipc": (UniPCMultistepScheduler, {"use_karras_sigmas": False}),
-    "unipc_karras": (UniPCMultistepScheduler, {"use_karras_sigmas": True}),
+    "unipc_karras": (UniPCMultistepScheduler, {"use_karras_sigmas": True}), "lcm": (LCMScheduler, {}),
 }
-FULL = ["tokens", "context", "noise", "output", "latents", "timesteps", "sigmas", "image"]
+FULL = ["tokens", "tokens_2", "context", "pooled", "noise", "output", "latents", "timesteps", "sigmas", "image"]
 SHORT = ["latents", "timesteps", "sigmas"]
 
 
@@ -52,6 +54,37 @@ CASES = {
                       scheduler="dpmpp_2m_karras"),
     "single_own": case("single", prompt="A photo of an astronaut's horse, 35mm", steps=3, guidance=7.5, seed=1),
 }
+# Every variant; those that a single file can say are run from one, too ("@single"), and must give the same bits.
+CASES |= {
+    "two_own": case("two", prompt="a red house, 2 trees!", steps=3, guidance=7.5, seed=1),
+    "two_skip": case("two", prompt="a red house", steps=1, guidance=7.5, seed=1, clip_skip=1),
+    "two_v": case("two_v", prompt="the sea at night", negative="trees", steps=3, guidance=7.5, seed=2, variant="sd21"),
+    "two_inpaint": case("two_inpaint", prompt="the sea at night", steps=3, guidance=7.5, seed=3, width=72, height=104),
+    "two_turbo": case("two_turbo", prompt="the sea at night", steps=1, guidance=0.0, seed=4, variant="sd-turbo"),
+    "one_inpaint": case("one_inpaint", prompt="a boat", steps=3, guidance=7.5, seed=5),
+    "one_inpaint_plain": case("one_inpaint", prompt="a boat", steps=2, guidance=1.0, seed=5, count=2, scheduler="euler_a"),
+    "one_lcm": case("one_lcm", prompt="a boat", steps=4, guidance=8.5, seed=6),
+    "one_lcm_low": case("one_lcm", prompt="a boat", steps=1, guidance=1.0, seed=6),
+    "xl_own": case("xl", prompt="a red house! on a green hill", steps=3, guidance=7.5, seed=7),
+    "xl_negative": case("xl", prompt="a red house", negative="", steps=2, guidance=5.0, seed=8, width=104, height=72),
+    "xl_skip": case("xl", prompt="a red house", negative="blue", steps=1, guidance=5.0, seed=8, clip_skip=1),
+    "xl_skip_zero": case("xl", prompt="a red house", steps=1, guidance=5.0, seed=8, clip_skip=1),
+    "xl_plain": case("xl", prompt="a red house", steps=2, guidance=1.0, seed=9, scheduler="dpmpp_2m_karras"),
+    "xl_count": case("xl", prompt="a red house", steps=2, guidance=4.0, seed=10, count=2, scheduler="euler_a"),
+    "xl_inpaint": case("xl_inpaint", prompt="a red house", steps=2, guidance=7.5, seed=11),
+    "xl_turbo": case("xl_turbo", prompt="a red house", steps=1, guidance=0.0, seed=12, variant="sdxl-turbo"),
+    "xl_turbo_4": case("xl_turbo", prompt="a red house", steps=4, guidance=0.0, seed=13, variant="sdxl-turbo"),
+    "xl_v": case("xl_v", prompt="a red house", steps=4, guidance=5.0, seed=14),
+    "xl_edm": case("xl_edm", prompt="a red house", steps=4, guidance=3.0, seed=15),
+    "xl_edm_20": case("xl_edm", prompt="a red house", steps=20, guidance=3.0, seed=16),
+    "xl_ssd": case("xl_ssd", prompt="a red house", steps=3, guidance=7.5, seed=17),
+    "xl_refined": case("xl", prompt="a red house", negative="blue", steps=5, guidance=7.5, seed=18, refiner="xl_refiner",
+                       refiner_start=0.8),
+    "xl_refined_half": case("xl", prompt="a red house", steps=6, guidance=5.0, seed=19, refiner="xl_refiner",
+                            refiner_start=0.5, scheduler="dpmpp_2m"),
+}
+SINGLES = {"two_own", "two_v", "two_inpaint", "two_turbo", "one_inpaint", "one_lcm", "xl_own", "xl_inpaint", "xl_turbo",
+           "xl_v", "xl_edm", "xl_ssd"}
 for name in SCHEDULERS:
     for steps in (1, 2, 7, 20):
         for guidance in (1.0, 7.5):
@@ -70,30 +103,42 @@ def folder_of(write_model, work, model):
     return out
 
 
-def check_single(write_model, work):
-    """The LDM file holds the folder's numbers under the names that diffusers expects."""
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+def check_single(write_model, work, model):
+    """The single file holds the folder's numbers under the names that diffusers expects."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    path = work / "single.safetensors"
-    subprocess.run([write_model, HERE / "models/single", work, path, "single"], check=True)
+    from diffusers.loaders.single_file_utils import (convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint,
+                                                     convert_open_clip_checkpoint)
+    from transformers import CLIPTextConfig, CLIPTextModel
+    path, folder = work / f"{model}@single.safetensors", folder_of(write_model, work, model)
+    subprocess.run([write_model, HERE / "models" / model, work, path, "single"], check=True)
     stored = load_file(path)
-    unet = UNet2DConditionModel.from_config(HERE / "models/single/unet/config.json")
-    vae = AutoencoderKL.from_config(HERE / "models/single/vae/config.json")
-    for part, converted in (("unet", convert_ldm_unet_checkpoint(dict(stored), dict(unet.config, layers_per_block=1))),
-                            ("vae", convert_ldm_vae_checkpoint(dict(stored), dict(vae.config)))):
-        folder = load_file(work / "single" / part / "diffusion_pytorch_model.safetensors")
-        assert set(folder) == set(converted), (part, set(folder) ^ set(converted))
-        for key, value in folder.items():
-            assert torch.equal(value, converted[key].reshape(value.shape)), (part, key)
-    text = load_file(work / "single/text_encoder/model.safetensors")
-    for key, value in text.items():
-        assert torch.equal(value, stored["cond_stage_model.transformer." + key]), key
+    unet = UNet2DConditionModel.from_config(HERE / "models" / model / "unet/config.json")
+    vae = AutoencoderKL.from_config(HERE / "models" / model / "vae/config.json")
+    config = dict(unet.config)
+    if isinstance(config["layers_per_block"], list):
+        config["layers_per_block"] = config["layers_per_block"][0]
+    converted = {"unet": convert_ldm_unet_checkpoint(dict(stored), config),
+                 "vae": convert_ldm_vae_checkpoint(dict(stored), dict(vae.config))}
+    for part, prefix in ("text_encoder", "cond_stage_model.model."), ("text_encoder_2", "conditioner.embedders.1.model."):
+        if prefix + "token_embedding.weight" in stored:
+            text = CLIPTextModel(CLIPTextConfig.from_pretrained(folder / part))
+            converted[part] = convert_open_clip_checkpoint(text, dict(stored), prefix)
+    for part, tensors in converted.items():
+        own = load_file(next((folder / part).glob("*.safetensors")))
+        missing = set(own) - set(tensors)
+        assert not {m for m in missing if "cond_proj" not in m}, (model, part, missing)
+        for key, value in own.items():
+            assert key in missing or torch.equal(value, tensors[key].reshape(value.shape)), (model, part, key)
+    for prefix in "cond_stage_model.transformer.", "conditioner.embedders.0.transformer.":
+        if prefix + "text_model.final_layer_norm.weight" in stored:
+            for key, value in load_file(folder / "text_encoder/model.safetensors").items():
+                assert torch.equal(value, stored[prefix + key]), (model, key)
 
 
 def load(folder, dtype):
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
+    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
     pipe.set_progress_bar_config(disable=True)
-    if not hasattr(pipe.text_encoder, "text_model"):  # diffusers' clip_skip still asks for transformers 4's nesting
+    if pipe.text_encoder and not hasattr(pipe.text_encoder, "text_model"):  # clip_skip asks for transformers 4's nesting
         object.__setattr__(pipe.text_encoder, "text_model", pipe.text_encoder)
     return pipe
 
@@ -103,52 +148,94 @@ def last(tensor):
     return tensor.detach().permute(0, 2, 3, 1).float().contiguous().numpy()
 
 
-def run(folder, options, dtype):
-    """One run; {key: array} in the layout of --dump."""
-    pipe = load(folder, dtype)
-    if options.get("scheduler"):
-        cls, more = SCHEDULERS[options["scheduler"]]
-        pipe.scheduler = cls.from_config(pipe.scheduler.config, **more)
-    if options.get("spacing"):
-        pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, timestep_spacing=options["spacing"])
-    height, width = options.get("height", 64), options.get("width", 64)
-    count = options.get("count", 1)
-    shape = (1, 4, height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
-    generators = [torch.Generator("cpu").manual_seed((options["seed"] + i) % 2**64) for i in range(count)]
-    noise = torch.cat([torch.randn(shape, generator=g) for g in generators])
-    out, steps = {}, []
-    guided = options["guidance"] > 1
-
+def watch(pipe, out, steps):
+    """Keeps every denoiser call and step, numbered on from those before."""
     original = pipe.unet.forward
+    done = sum(k.startswith("latents.") for k in out) - 1
 
-    def forward(sample, t, **more):
-        result = original(sample, t, **more)
+    def forward(sample, t, *rest, **more):
+        result = original(sample, t, *rest, **more)
         out[f"output.{len(steps):03d}"] = last(result[0])
         steps.append(float(t))
         return result
     pipe.unet.forward = forward
 
     def on_step(pipe, i, t, values):
-        out[f"latents.{i + 1:03d}"] = last(values["latents"])
+        out[f"latents.{done + i + 1:03d}"] = last(values["latents"])
         return values
+    return on_step
 
-    prompt, negative = options["prompt"], options.get("negative")
-    cond, uncond = pipe.encode_prompt([prompt], "cpu", 1, guided, negative_prompt=None if negative is None else [negative],
-                                      clip_skip=options.get("clip_skip"))
-    ids = lambda text: np.array(pipe.tokenizer(text, padding="max_length", max_length=77, truncation=True).input_ids, np.int32)
-    out["tokens.cond"], out["context.cond"] = ids(prompt), cond[0].detach().float().numpy()
+
+def encode(pipe, options, guided, out):
+    """Tokens, context and pooled text, as the pipeline's own encode_prompt makes them."""
+    prompt, negative, xl = options["prompt"], options.get("negative"), hasattr(pipe, "tokenizer_2")
+    lists = [prompt], None if negative is None else [negative]
+    more = {"negative_prompt": lists[1], "clip_skip": options.get("clip_skip")}
+    ids = lambda tokenizer, text: np.array(tokenizer(text, padding="max_length", max_length=77, truncation=True).input_ids, np.int32)
+    if xl:
+        cond, uncond, pooled, no_pooled = pipe.encode_prompt(lists[0], device="cpu", do_classifier_free_guidance=guided, **more)
+        out["pooled.cond"] = pooled[0].detach().float().numpy()
+        if guided:
+            out["pooled.uncond"] = no_pooled[0].detach().float().numpy()
+    else:
+        cond, uncond = pipe.encode_prompt(lists[0], "cpu", 1, guided, **more)
+    out["context.cond"] = cond[0].detach().float().numpy()
+    zeros = xl and negative is None and pipe.config.force_zeros_for_empty_prompt
     if guided:
-        out["tokens.uncond"], out["context.uncond"] = ids(negative or ""), uncond[0].detach().float().numpy()
+        out["context.uncond"] = uncond[0].detach().float().numpy()
+    for key, tokenizer in ("tokens", pipe.tokenizer), ("tokens_2", getattr(pipe, "tokenizer_2", None)):
+        if tokenizer:
+            out[key + ".cond"] = ids(tokenizer, prompt)
+            if guided and not zeros:
+                out[key + ".uncond"] = ids(tokenizer, negative or "")
+
+
+def choose_scheduler(pipe, options):
+    if options.get("scheduler"):
+        cls, more = SCHEDULERS[options["scheduler"]]
+        pipe.scheduler = cls.from_config(pipe.scheduler.config, **more)
+    if options.get("spacing"):
+        pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, timestep_spacing=options["spacing"])
+
+
+def run(folder, options, dtype, refiner=None):
+    """One run; {key: array} in the layout of --dump."""
+    pipe = load(folder, dtype)
+    choose_scheduler(pipe, options)
+    height, width = options.get("height", 64), options.get("width", 64)
+    count = options.get("count", 1)
+    shape = (1, 4, height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
+    generators = lambda: [torch.Generator("cpu").manual_seed((options["seed"] + i) % 2**64) for i in range(count)]
+    noise = torch.cat([torch.randn(shape, generator=g) for g in generators()])
+    out, steps = {}, []
+    guided = options["guidance"] > 1 and pipe.unet.config.time_cond_proj_dim is None
+    encode(pipe, options, guided, out)
     out["noise"] = last(noise)
     pipe.scheduler.set_timesteps(options["steps"])
     out["latents.000"] = last(noise.to(dtype) * pipe.scheduler.init_noise_sigma)
-    result = pipe([prompt] * count, negative_prompt=None if negative is None else [negative] * count,
-                  num_inference_steps=options["steps"], guidance_scale=options["guidance"], eta=options.get("eta", 0.0),
-                  height=height, width=width, generator=generators, latents=noise.to(dtype),
-                  clip_skip=options.get("clip_skip"), output_type="pt", callback_on_step_end=on_step)
+    negative = options.get("negative")
+    shared = dict(prompt=[options["prompt"]] * count, num_inference_steps=options["steps"],
+                  guidance_scale=options["guidance"], clip_skip=options.get("clip_skip"))
+    if "LatentConsistency" not in type(pipe).__name__:
+        shared["negative_prompt"] = None if negative is None else [negative] * count
+    more = dict(height=height, width=width, generator=generators(), callback_on_step_end=watch(pipe, out, steps))
+    if options.get("eta"):
+        more["eta"] = options["eta"]
+    if pipe.unet.config.in_channels == 9:  # text to image: all of an empty picture is repainted
+        more |= dict(image=[Image.new("RGB", (width, height))] * count, mask_image=[Image.new("L", (width, height), 255)] * count,
+                     strength=1.0)
+    if refiner:
+        base = pipe(**shared, **more, denoising_end=options["refiner_start"], output_type="latent").images
+        pipe = load(refiner, dtype)
+        choose_scheduler(pipe, options)
+        result = pipe(**shared, image=base, denoising_start=options["refiner_start"], generator=generators(), output_type="pt",
+                      callback_on_step_end=watch(pipe, out, steps))
+    else:
+        result = pipe(**shared, **more, output_type="pt")
     out["image"] = last(result.images)
     out["timesteps"] = np.array(steps, np.float32)
-    if hasattr(pipe.scheduler, "sigmas") and not isinstance(pipe.scheduler, (DDIMScheduler, DDPMScheduler, PNDMScheduler)):
+    plain = (DDIMScheduler, DDPMScheduler, LCMScheduler, PNDMScheduler)
+    if hasattr(pipe.scheduler, "sigmas") and not isinstance(pipe.scheduler, plain) and not refiner:
         out["sigmas"] = pipe.scheduler.sigmas[:-1].float().numpy()
     return out
 
@@ -182,19 +269,26 @@ def main():
     (HERE / "cases").mkdir(exist_ok=True)
     torch.use_deterministic_algorithms(True)
     draw_in_float32()
-    models = {name: folder_of(write_model, work, name) for name in {c[0] for c in CASES.values()}}
-    check_single(write_model, work)
+    names = {c[0] for c in CASES.values()} | {c[2]["refiner"] for c in CASES.values() if "refiner" in c[2]}
+    models = {name: folder_of(write_model, work, name) for name in names}
+    for model in {"single"} | {CASES[name][0] for name in SINGLES}:
+        check_single(write_model, work, model)
     rows = []
     for name, (model, keys, options) in CASES.items():
         if only not in name:
             continue
-        golden = run(models[model], options, torch.float32)
-        tolerance = max(2 * spread(run(models[model], options, torch.float64), golden), 1e-5)
+        refiner = models[options["refiner"]] if "refiner" in options else None
+        golden = run(models[model], options, torch.float32, refiner)
+        tolerance = max(2 * spread(run(models[model], options, torch.float64, refiner), golden), 1e-5)
         kept = {k: np.ascontiguousarray(v) for k, v in golden.items() if k.split(".")[0] in keys}
         save_file(kept, HERE / "cases" / f"{name}.safetensors")
-        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in options.items() if k not in ("prompt", "negative"))
-        rows.append((name, model, "f32", f"{tolerance:.3g}", options["prompt"], options.get("negative", "-") or '""', flags))
-        if name in ("quarter_own", "three_own", "plain_own"):
+        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in options.items() if k not in ("prompt", "negative", "variant"))
+        row = (f"{tolerance:.3g}", options["prompt"], options.get("negative", "-") or '""', flags)
+        rows.append((name, model, "f32", *row))
+        if name in SINGLES:
+            variant = f" --variant {options['variant']}" if "variant" in options else ""
+            rows.append((f"{name}@single", f"{model}@single", "f32", *row[:3], flags + variant))
+        if name in ("quarter_own", "three_own", "plain_own", "xl_own"):
             for dtype, label in ((torch.float16, "f16"), (torch.bfloat16, "bf16")):
                 low = run(models[model], options, dtype)
                 stages = {k: distance(low[k], golden[k]) for k in ("context.cond", "output.000", f"latents.{options['steps']:03d}", "image")}

@@ -64,18 +64,98 @@ MODELS = {
                                          clip_sample=False))),
 }
 
+XL_EULER = ("EulerDiscreteScheduler", dict(SD1, steps_offset=1, timestep_spacing="leading", interpolation_type="linear",
+                                           use_karras_sigmas=False, prediction_type="epsilon"))
+TRAILING = dict(SD1, steps_offset=1, timestep_spacing="trailing", interpolation_type="linear", use_karras_sigmas=False,
+                prediction_type="epsilon", clip_sample=False, set_alpha_to_one=False)
+PNDM = ("PNDMScheduler", dict(SD1, skip_prk_steps=True, steps_offset=1, set_alpha_to_one=False, clip_sample=False))
+
+
+def sd2_unet(**more):
+    return unet([64, 64, 128, 128], [1, 1, 1, 0], layers_per_block=1, attention_head_dim=[1, 1, 2, 2],
+                cross_attention_dim=128, norm_num_groups=32, use_linear_projection=True, **more)
+
+
+def xl_unet(added=96 + 6 * 32, context=192, attends=(0, 1, 1), depths=(1, 2, 3), widths=(32, 64, 128), layers=2, **more):
+    return unet(list(widths), list(attends), layers_per_block=layers, attention_head_dim=[max(w // 64, 1) for w in widths],
+                transformer_layers_per_block=list(depths), cross_attention_dim=context, norm_num_groups=32,
+                use_linear_projection=True, addition_embed_type="text_time", addition_time_embed_dim=32,
+                projection_class_embeddings_input_dim=added, **more)
+
+
+SMALL_VAE = vae([32, 32, 64, 64], 32, layers_per_block=1)
+XL_VAE = dict(SMALL_VAE, scaling_factor=0.13025, force_upcast=True)
+H = clip(128, 2, 3, 49408, hidden_act="gelu", projection_dim=64)
+L = clip(64, 1, 2, 49408, hidden_act="quick_gelu")
+G = dict(clip(128, 2, 3, 49408, hidden_act="gelu"), projection_dim=96, architectures=["CLIPTextModelWithProjection"])
+
+
+def sd2(scheduler, pipeline="StableDiffusionPipeline", **more):
+    return dict(unet=sd2_unet(**more), vae=SMALL_VAE, text=H, scheduler=scheduler, pipeline=pipeline)
+
+
+def xl(scheduler=XL_EULER, pipeline="StableDiffusionXLPipeline", text=L, index=None, vae=XL_VAE, **more):
+    return dict(unet=xl_unet(**more), vae=vae, text=text, text_2=G, scheduler=scheduler, pipeline=pipeline,
+                index=index or {"force_zeros_for_empty_prompt": True})
+
+
+# Every variant, as a single file can say it: 32 groups, heads of 64 (8 heads in SD1), the built-in vocabulary.
+MODELS.update({
+    "one_inpaint": dict(MODELS["single"], pipeline="StableDiffusionInpaintPipeline",
+                        unet=dict(MODELS["single"]["unet"], in_channels=9)),
+    "one_lcm": dict(MODELS["single"], pipeline="LatentConsistencyModelPipeline",
+                    unet=dict(MODELS["single"]["unet"], time_cond_proj_dim=48),
+                    scheduler=("LCMScheduler", dict(SD1, original_inference_steps=50, timestep_scaling=10.0,
+                                                    clip_sample=False, set_alpha_to_one=True))),
+    "two": sd2(PNDM),
+    "two_v": sd2(("DDIMScheduler", dict(SD1, prediction_type="v_prediction", steps_offset=1, clip_sample=False,
+                                        set_alpha_to_one=False))),
+    "two_inpaint": sd2(PNDM, "StableDiffusionInpaintPipeline", in_channels=9),
+    "two_turbo": sd2(("EulerDiscreteScheduler", TRAILING)),
+    "xl": xl(),
+    "xl_inpaint": xl(pipeline="StableDiffusionXLInpaintPipeline", in_channels=9),
+    "xl_refiner": xl(pipeline="StableDiffusionXLImg2ImgPipeline", text=None, context=128, added=96 + 5 * 32,
+                     widths=(32, 64, 128, 128), depths=(2, 2, 2, 2), attends=(0, 1, 1, 0), layers=1,
+                     index={"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": True}),
+    "xl_turbo": xl(("EulerAncestralDiscreteScheduler", TRAILING)),
+    "xl_v": xl(("EulerDiscreteScheduler", dict(SD1, steps_offset=1, timestep_spacing="trailing", rescale_betas_zero_snr=True,
+                                               prediction_type="v_prediction"))),
+    "xl_edm": xl(("EDMDPMSolverMultistepScheduler", dict(sigma_min=0.002, sigma_max=80.0, sigma_data=0.5, rho=7.0,
+                                                         solver_order=2, solver_type="midpoint", final_sigmas_type="zero",
+                                                         prediction_type="epsilon")),
+                 vae=dict(XL_VAE, scaling_factor=0.5, latents_mean=[-1.6574, 1.886, -1.383, 2.5155],
+                          latents_std=[8.4927, 5.9022, 6.5498, 5.2299])),
+    "xl_ssd": xl(attends=(0, 1, 1), depths=(1, [2, 2], [3, 3]), mid_block_type="UNetMidBlock2D",
+                 reverse_transformer_layers_per_block=[[3, 3, 4], [2, 1, 1], 1]),
+})
+
 for name, model in MODELS.items():
     scheduler_class, scheduler = model["scheduler"]
+    text_2 = model.get("text_2")
     files = {
         "model_index.json": {
-            "_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "requires_safety_checker": False,
-            "feature_extractor": [None, None], "image_encoder": [None, None], "safety_checker": [None, None],
-            "scheduler": ["diffusers", scheduler_class], "text_encoder": ["transformers", "CLIPTextModel"],
-            "tokenizer": ["transformers", "CLIPTokenizer"], "unet": ["diffusers", "UNet2DConditionModel"],
-            "vae": ["diffusers", "AutoencoderKL"]},
-        "unet/config.json": model["unet"], "vae/config.json": model["vae"], "text_encoder/config.json": model["text"],
+            "_class_name": model.get("pipeline", "StableDiffusionPipeline"), "_diffusers_version": "0.42.1",
+            "feature_extractor": [None, None], "image_encoder": [None, None], "scheduler": ["diffusers", scheduler_class],
+            "text_encoder": ["transformers", "CLIPTextModel"] if model["text"] else [None, None],
+            "tokenizer": ["transformers", "CLIPTokenizer"] if model["text"] else [None, None],
+            "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"],
+            **({"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+                "tokenizer_2": ["transformers", "CLIPTokenizer"], **model["index"]} if text_2 else
+               {"safety_checker": [None, None], "requires_safety_checker": False})},
+        "unet/config.json": model["unet"], "vae/config.json": model["vae"],
         "scheduler/scheduler_config.json": {"_class_name": scheduler_class, **scheduler},
     }
+    if model["text"]:
+        files["text_encoder/config.json"] = model["text"]
+    if text_2:
+        files["text_encoder_2/config.json"] = text_2
+    # OpenCLIP's models pad with "!"
+    pads = {"bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>", "pad_token": "!"}
+    if text_2 or model["text"] is H:
+        folder = "tokenizer_2" if text_2 else "tokenizer"
+        files[folder + "/tokenizer_config.json"] = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 77,
+                                                    "add_prefix_space": False, "errors": "replace", **pads}
+        files[folder + "/special_tokens_map.json"] = pads
     for path, value in files.items():
         target = HERE / name / path
         target.parent.mkdir(parents=True, exist_ok=True)

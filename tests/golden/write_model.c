@@ -1,46 +1,87 @@
 /* Writes a model's weights from its configuration alone, so that goldens need no weights in the repository:
 
-       write_model CONFIGS TOKENIZER OUT [f16] [single]
+       write_model CONFIGS TOKENIZER OUT [f16] [single] [mark:NAME …]
 
    CONFIGS holds the JSON files of a diffusers folder. Every parameter is calo_random_parameter of its diffusers name, so
-   the same folder comes out wherever this runs. `single` writes one file under the LDM names instead. */
+   the same folder comes out wherever this runs. `single` writes one file under the names of the original files instead:
+   CompVis' for UNet and VAE, OpenCLIP's (with what it has and nobody reads) for encoders with gelu. A mark is an empty
+   tensor that says something, as v_pred. */
 #include "../../engine/number.h"
 #include "../../engine/shim.h"
 #include "../../engine/weights/names.h"
+#include "../../engine/weights/safetensors.h"
 #include "../../pipelines/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { RECORDS = 8192 };
+
+/* A stored tensor and the parameters that it is made of, one under the other. */
+typedef struct piece {
+    char *names[3]; /* diffusers'; none: zeros */
+    int count;
+    calo_parameter_kind kind;
+    int64_t each, fan_in; /* numbers of a parameter */
+    bool transposed;
+} piece;
+
 typedef struct list {
-    calo_tensor_record records[4096];
-    char *names[4096]; /* diffusers' */
-    calo_parameter_kind kinds[4096];
+    calo_tensor_record records[RECORDS];
+    piece pieces[RECORDS];
     int64_t count;
-    const calo_checkpoint *checkpoint; /* not NULL: LDM names for this part */
+    const calo_checkpoint *checkpoint;
     calo_part part;
     calo_stored type;
 } list;
 
+static int64_t find(const list *l, const char *name)
+{
+    int64_t i = 0;
+    while (i < l->count && strcmp(l->records[i].name, name) != 0)
+        i++;
+    return i;
+}
+
 static void note(void *user, const char *name, int rank, const int64_t *dims, calo_parameter_kind kind)
 {
     list *l = user;
-    const char *stored = name;
     calo_candidates candidates;
-    if (l->checkpoint) {
-        calo_candidate_names(l->checkpoint, l->part, name, &candidates);
-        stored = candidates.names[0];
+    calo_candidate_names(l->checkpoint, l->part, name, &candidates);
+    const calo_candidate *own = &candidates.list[0];
+    const int64_t at = find(l, own->name);
+    calo_tensor_record *r = &l->records[at];
+    piece *p = &l->pieces[at];
+    if (at == l->count) {
+        *r = (calo_tensor_record){ .name = calo_copy_string(own->name), .type = l->type, .rank = rank };
+        memcpy(r->dims, dims, (size_t)rank * sizeof *dims);
+        *p = (piece){ .kind = kind, .each = 1, .fan_in = 1, .transposed = own->transposed };
+        for (int d = 0; d < rank; d++) {
+            p->each *= dims[d];
+            p->fan_in *= d ? dims[d] : 1;
+        }
+        if (own->slices > 1)
+            r->dims[0] *= own->slices;
+        if (own->transposed) {
+            r->dims[0] = dims[1];
+            r->dims[1] = dims[0];
+        }
+        /* The single files keep the VAE's attention as 1×1 convolutions. */
+        if (strstr(own->name, ".attn_1.") && rank == 2) {
+            r->rank = 4;
+            r->dims[2] = r->dims[3] = 1;
+        }
+        l->count++;
     }
-    l->names[l->count] = calo_copy_string(name);
-    l->records[l->count] = (calo_tensor_record){ .name = calo_copy_string(stored), .type = l->type, .rank = rank };
-    memcpy(l->records[l->count].dims, dims, (size_t)rank * sizeof *dims);
-    /* LDM keeps the VAE's attention as 1×1 convolutions. */
-    if (l->checkpoint && l->part == CALO_VAE && rank == 2 && strstr(stored, ".attn_1.")) {
-        l->records[l->count].rank = 4;
-        l->records[l->count].dims[2] = l->records[l->count].dims[3] = 1;
-    }
-    l->kinds[l->count++] = kind;
+    p->names[own->slice] = calo_copy_string(name);
+    p->count = own->slice + 1 > p->count ? own->slice + 1 : p->count;
+}
+
+static void note_mark(list *l, const char *name)
+{
+    l->records[l->count] = (calo_tensor_record){ .name = name, .type = l->type, .rank = 0 };
+    l->pieces[l->count++] = (piece){ .count = 1, .each = 1 };
 }
 
 static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
@@ -48,36 +89,36 @@ static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
     calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
                           .visit = note, .user = l };
     l->part = part;
-    if (part == CALO_TEXT)
-        calo_clip_load(&p, &model->checkpoint.clip, &model->clip);
-    else if (part == CALO_UNET)
-        calo_unet_load(&p, &model->checkpoint.unet, &model->unet);
+    calo_model_part(&p, model, part, true);
+}
+
+static void put_tensor(calo_writer *writer, const calo_tensor_record *r, const piece *p, calo_fault *fault)
+{
+    const int64_t count = p->each * p->count;
+    float *values = calo_alloc((size_t)count, sizeof *values), *turned = calo_alloc((size_t)count, sizeof *turned);
+    uint16_t *halves = calo_alloc((size_t)count, sizeof *halves);
+    for (int i = 0; i < p->count && p->names[i]; i++)
+        calo_random_parameter(p->names[i], p->kind, p->fan_in, 0, p->each, values + i * p->each);
+    for (int64_t i = 0; p->transposed && i < count; i++)
+        turned[i] = values[i % r->dims[1] * r->dims[0] + i / r->dims[1]];
+    const float *from = p->transposed ? turned : values;
+    for (int64_t k = 0; k < count; k++)
+        halves[k] = calo_to_f16(from[k]);
+    if (r->type == CALO_STORED_F16)
+        calo_writer_put(writer, halves, (size_t)count * 2, fault);
     else
-        calo_vae_load(&p, &model->checkpoint.vae, true, &model->vae);
+        calo_writer_put(writer, from, (size_t)count * 4, fault);
+    calo_free(values);
+    calo_free(turned);
+    calo_free(halves);
 }
 
 static void write_list(const list *l, const char *path, calo_fault *fault)
 {
     calo_writer *writer = NULL;
     calo_safetensors_begin(path, l->records, l->count, &writer, fault);
-    for (int64_t i = 0; i < l->count && !fault->status; i++) {
-        int64_t count = 1, fan_in = 1;
-        for (int d = 0; d < l->records[i].rank; d++) {
-            count *= l->records[i].dims[d];
-            fan_in *= d ? l->records[i].dims[d] : 1;
-        }
-        float *values = calo_alloc((size_t)count, sizeof *values);
-        uint16_t *halves = calo_alloc((size_t)count, sizeof *halves);
-        calo_random_parameter(l->names[i], l->kinds[i], fan_in, 0, count, values);
-        for (int64_t k = 0; k < count; k++)
-            halves[k] = calo_to_f16(values[k]);
-        if (l->type == CALO_STORED_F16)
-            calo_writer_put(writer, halves, (size_t)count * 2, fault);
-        else
-            calo_writer_put(writer, values, (size_t)count * 4, fault);
-        calo_free(values);
-        calo_free(halves);
-    }
+    for (int64_t i = 0; i < l->count && !fault->status; i++)
+        put_tensor(writer, &l->records[i], &l->pieces[i], fault);
     if (!fault->status)
         calo_writer_commit(&writer, fault);
 }
@@ -100,37 +141,102 @@ static void copy_file(const char *from, const char *to, const char *name, calo_f
 
 static void read_configs(const char *folder, calo_checkpoint *c, calo_fault *fault)
 {
-    static const char *const parts[] = { "unet", "vae", "text_encoder" };
-    char path[4096];
-    for (int i = 0; i < CALO_PARTS; i++) {
-        calo_json json;
-        snprintf(path, sizeof path, "%s/%s/config.json", folder, parts[i]);
-        if (calo_json_open(path, &json, fault))
-            return;
-        if (i == CALO_UNET)
-            calo_unet_config_read(&json, &c->unet);
-        else if (i == CALO_VAE)
-            calo_vae_config_read(&json, &c->vae);
-        else
-            calo_clip_config_read(&json, &c->clip);
-        calo_json_close(&json);
+    for (int part = 0; part < CALO_PARTS && !fault->status; part++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/%s", folder, calo_part_name(part));
+        c->has[part] = calo_is_directory(path);
+        c->parts[part].prefix = "";
+        if (c->has[part])
+            calo_checkpoint_read_config(c, part, path, fault);
+    }
+}
+
+/* The names of the published single files. */
+static void take_original_names(calo_checkpoint *c)
+{
+    static const char *const prefixes[] = { "model.diffusion_model.", "first_stage_model." };
+    for (int part = CALO_UNET; part <= CALO_VAE; part++) {
+        c->parts[part].naming = CALO_NAMES_ORIGINAL;
+        c->parts[part].prefix = prefixes[part];
+    }
+    const bool xl = c->unet.text_time, openclip = !xl && c->clip[0].hidden_act == CALO_GELU;
+    c->parts[CALO_TEXT].naming = openclip ? CALO_NAMES_ORIGINAL : CALO_NAMES_DIFFUSERS;
+    c->parts[CALO_TEXT].prefix = xl ? "conditioner.embedders.0.transformer."
+                                 : openclip ? "cond_stage_model.model."
+                                            : "cond_stage_model.transformer.";
+    c->parts[CALO_TEXT_2].naming = CALO_NAMES_ORIGINAL;
+    c->parts[CALO_TEXT_2].prefix = c->has[CALO_TEXT] ? "conditioner.embedders.1.model." : "conditioner.embedders.0.model.";
+    if (openclip) { /* a layer that is never run, and a projection that is never asked for */
+        c->clip[0].num_hidden_layers++;
+        c->clip[0].projects = true;
+    }
+}
+
+static void write_single(calo_model *model, list *l, const char *path, int count, char **words, calo_fault *fault)
+{
+    take_original_names(&model->checkpoint);
+    for (int part = 0; part < CALO_PARTS && !fault->status; part++)
+        if (model->checkpoint.has[part])
+            visit(model, part, l, fault);
+    note_mark(l, "model_ema.decay");
+    for (int i = 0; i < count; i++)
+        if (strncmp(words[i], "mark:", 5) == 0)
+            note_mark(l, words[i] + 5);
+    if (!fault->status)
+        write_list(l, path, fault);
+}
+
+static void write_tokenizer(const calo_checkpoint *c, int encoder, const char *configs, const char *tokenizer,
+                            const char *out, calo_fault *fault)
+{
+    static const char *const files[] = { "vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json",
+                                         "tokenizer.json" };
+    static const char *const names[] = { "tokenizer", "tokenizer_2" };
+    char path[4096], settings[4096];
+    const bool own = c->clip[encoder].vocab_size == calo_clip_config_sd1().vocab_size;
+    snprintf(path, sizeof path, "%s/%s", out, names[encoder]);
+    calo_make_directory(path, fault);
+    for (size_t i = own ? 2 : 0; i < (own ? 4 : sizeof files / sizeof *files); i++)
+        copy_file(tokenizer, path, files[i], fault);
+    if (own) /* CLIP's whole vocabulary; the settings and special tokens are the same */
+        calo_tokenizer_write_builtin(path, fault);
+    snprintf(settings, sizeof settings, "%s/%s", configs, names[encoder]); /* settings of the model's own, over those */
+    copy_file(settings, path, "tokenizer_config.json", fault);
+    copy_file(settings, path, "special_tokens_map.json", fault);
+}
+
+static void write_folder(calo_model *model, list *l, char **words, calo_fault *fault)
+{
+    const char *configs = words[1], *out = words[3];
+    char path[4096], name[64];
+    calo_make_directory(out, fault);
+    snprintf(path, sizeof path, "%s/scheduler", out);
+    calo_make_directory(path, fault);
+    copy_file(configs, out, "model_index.json", fault);
+    copy_file(configs, out, "scheduler/scheduler_config.json", fault);
+    for (int part = 0; part < CALO_PARTS && !fault->status; part++) {
+        if (!model->checkpoint.has[part])
+            continue;
+        snprintf(path, sizeof path, "%s/%s", out, calo_part_name(part));
+        calo_make_directory(path, fault);
+        snprintf(name, sizeof name, "%s/config.json", calo_part_name(part));
+        copy_file(configs, out, name, fault);
+        if (part >= CALO_TEXT)
+            write_tokenizer(&model->checkpoint, part - CALO_TEXT, configs, words[2], out, fault);
+        l->count = 0;
+        visit(model, part, l, fault);
+        snprintf(path, sizeof path, "%s/%s/%s.safetensors", out, calo_part_name(part), calo_part_file(part));
+        if (!fault->status)
+            write_list(l, path, fault);
     }
 }
 
 int main(int count, char **words)
 {
-    static const char *const files[] = { "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model",
-                                         "text_encoder/model" };
-    static const char *const texts[] = { "model_index.json",     "unet/config.json", "vae/config.json",
-                                         "text_encoder/config.json", "scheduler/scheduler_config.json" };
-    static const char *const words_files[] = { "vocab.json", "merges.txt", "tokenizer_config.json",
-                                               "special_tokens_map.json", "tokenizer.json" };
-    static const char *const folders[] = { "", "/unet", "/vae", "/text_encoder", "/tokenizer", "/scheduler" };
     calo_fault fault = { 0 };
     bool half = false, single = false;
-    char path[4096];
     if (count < 4)
-        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single]\n"), 2;
+        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single] [mark:NAME …]\n"), 2;
     for (int i = 4; i < count; i++) {
         half = half || strcmp(words[i], "f16") == 0;
         single = single || strcmp(words[i], "single") == 0;
@@ -138,35 +244,12 @@ int main(int count, char **words)
     calo_model *model = calo_alloc(1, sizeof *model);
     list *l = calo_alloc(1, sizeof *l);
     read_configs(words[1], &model->checkpoint, &fault);
-    model->checkpoint.form = single ? CALO_FORM_SINGLE : CALO_FORM_FOLDER;
+    l->checkpoint = &model->checkpoint;
     l->type = half ? CALO_STORED_F16 : CALO_STORED_F32;
-    if (single) {
-        l->checkpoint = &model->checkpoint;
-        for (int part = 0; part < CALO_PARTS && !fault.status; part++)
-            visit(model, part, l, &fault);
-        if (!fault.status)
-            write_list(l, words[3], &fault);
-    } else {
-        for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-            snprintf(path, sizeof path, "%s%s", words[3], folders[i]);
-            calo_make_directory(path, &fault);
-        }
-        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-            copy_file(words[1], words[3], texts[i], &fault);
-        snprintf(path, sizeof path, "%s/tokenizer", words[3]);
-        const bool own = model->checkpoint.clip.vocab_size == calo_clip_config_sd1().vocab_size;
-        for (size_t i = own ? 2 : 0; i < (own ? 4 : sizeof words_files / sizeof *words_files); i++)
-            copy_file(words[2], path, words_files[i], &fault);
-        if (own) /* CLIP's whole vocabulary; the settings and special tokens are the same */
-            calo_tokenizer_write_builtin(path, &fault);
-        for (int part = 0; part < CALO_PARTS && !fault.status; part++) {
-            l->count = 0;
-            visit(model, part, l, &fault);
-            snprintf(path, sizeof path, "%s/%s.safetensors", words[3], files[part]);
-            if (!fault.status)
-                write_list(l, path, &fault);
-        }
-    }
+    if (single && !fault.status)
+        write_single(model, l, words[3], count - 4, words + 4, &fault);
+    else if (!fault.status)
+        write_folder(model, l, words, &fault);
     if (fault.status)
         fprintf(stderr, "write_model: %s\n", fault.text);
     return fault.status;

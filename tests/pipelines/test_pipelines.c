@@ -198,7 +198,7 @@ static void count_equals_single(void **state)
 }
 
 /* Every second tensor of `from` in a file of its own, and a line of the index for each. */
-static void write_shard(const calo_safetensors *from, int which, const char *folder, const char *name, FILE *index)
+static void write_shard(const calo_tensor_file *from, int which, const char *folder, const char *name, FILE *index)
 {
     char path[1200];
     calo_fault fault = { 0 };
@@ -229,12 +229,12 @@ static void write_shard(const calo_safetensors *from, int which, const char *fol
 static void shards(void **state)
 {
     (void)state;
-    calo_safetensors unet;
+    calo_tensor_file unet;
     calo_fault fault = { 0 };
     char folder[1100], path[1200];
     snprintf(folder, sizeof folder, "%s/unet", copy_model("shards"));
     snprintf(path, sizeof path, "%s/diffusion_pytorch_model.safetensors", folder);
-    assert_int_equal(calo_safetensors_open(path, &unet, &fault), CALO_OK);
+    assert_int_equal(calo_tensor_file_open(path, &unet, &fault), CALO_OK);
     snprintf(path, sizeof path, "%s/diffusion_pytorch_model.safetensors.index.fp16.json", folder);
     FILE *index = fopen(path, "w");
     assert_non_null(index);
@@ -243,7 +243,7 @@ static void shards(void **state)
     write_shard(&unet, 1, folder, "part-2.safetensors", index);
     fputs("}}\n", index);
     fclose(index);
-    calo_safetensors_close(&unet);
+    calo_tensor_file_close(&unet);
     unlink(in_work("shards/unet/diffusion_pytorch_model.safetensors"));
 
     const char *models[] = { model_path, in_work("shards") };

@@ -40,10 +40,10 @@ static size_t compose(char *file, const char *header, size_t data)
 
 static calo_status open_bytes(const void *bytes, size_t size, char *sentence)
 {
-    calo_safetensors file;
+    calo_tensor_file file;
     calo_fault fault = { 0 };
     write_bytes(bytes, size);
-    calo_status status = calo_safetensors_open(path, &file, &fault);
+    calo_status status = calo_tensor_file_open(path, &file, &fault);
     if (!status) {
         uint64_t covered = 0;
         for (int64_t i = 0; i < file.count; i++) {
@@ -51,12 +51,12 @@ static calo_status open_bytes(const void *bytes, size_t size, char *sentence)
             float values[64];
             covered += e->size;
             assert_true(e->begin + e->size <= file.file.size);
-            assert_ptr_equal(calo_safetensors_find(&file, e->name), e);
+            assert_ptr_equal(calo_tensor_file_find(&file, e->name), e);
             if (calo_entry_count(e) <= 64)
                 assert_int_equal(calo_entry_read(e, 0, calo_entry_count(e), values, &fault), CALO_OK);
         }
         assert_true(covered <= file.file.size);
-        calo_safetensors_close(&file);
+        calo_tensor_file_close(&file);
     } else {
         assert_int_equal(status, CALO_EFILE);
         assert_non_null(strstr(fault.text, path));
@@ -75,20 +75,20 @@ enum { GOOD_DATA = 24 };
 static void accepts(void **state)
 {
     char file[1024];
-    calo_safetensors opened;
+    calo_tensor_file opened;
     calo_fault fault = { 0 };
     (void)state;
     write_bytes(file, compose(file, good, GOOD_DATA));
-    assert_int_equal(calo_safetensors_open(path, &opened, &fault), CALO_OK);
+    assert_int_equal(calo_tensor_file_open(path, &opened, &fault), CALO_OK);
     assert_int_equal(opened.count, 3);
-    const calo_entry *a = calo_safetensors_find(&opened, "a.weight");
+    const calo_entry *a = calo_tensor_file_find(&opened, "a.weight");
     assert_non_null(a);
     assert_int_equal(a->type, CALO_STORED_F16);
     assert_int_equal(a->rank, 2);
     assert_int_equal(a->dims[1], 3);
-    assert_non_null(calo_safetensors_find(&opened, "\xc3\xa9"));
-    assert_null(calo_safetensors_find(&opened, "c"));
-    calo_safetensors_close(&opened);
+    assert_non_null(calo_tensor_file_find(&opened, "\xc3\xa9"));
+    assert_null(calo_tensor_file_find(&opened, "c"));
+    calo_tensor_file_close(&opened);
     assert_int_equal(open_bytes(file, compose(file, "{}", 0), NULL), CALO_OK);
 }
 
@@ -196,16 +196,17 @@ static void opens_demo(void **state)
     calo_checkpoint c;
     calo_fault fault = { 0 };
     (void)state;
-    assert_int_equal(calo_checkpoint_open(DEMO, &c, &fault), CALO_OK);
+    calo_entry entry;
+    assert_int_equal(calo_checkpoint_open(DEMO, NULL, &c, &fault), CALO_OK);
     assert_int_equal(c.unet.levels, 3);
     assert_int_equal(c.unet.norm_num_groups, 16);
-    assert_false(c.unet.down_attends[0]);
-    assert_true(c.unet.down_attends[2]);
+    assert_false(calo_unet_attends(&c.unet, 0));
+    assert_true(calo_unet_attends(&c.unet, 2));
     assert_int_equal(c.vae.norm_num_groups, 4);
-    assert_int_equal(c.clip.num_hidden_layers, 3);
+    assert_int_equal(c.clip[0].num_hidden_layers, 3);
     assert_string_equal(c.scheduler_class, "DDIMScheduler");
-    assert_non_null(calo_checkpoint_find(&c, CALO_TEXT, "text_model.final_layer_norm.weight", &fault));
-    assert_null(calo_checkpoint_find(&c, CALO_UNET, "nothing.weight", &fault));
+    assert_int_equal(calo_checkpoint_find(&c, CALO_TEXT, "text_model.final_layer_norm.weight", &entry, &fault), CALO_OK);
+    assert_int_equal(calo_checkpoint_find(&c, CALO_UNET, "nothing.weight", &entry, &fault), CALO_EFILE);
     assert_non_null(strstr(fault.text, "nothing.weight"));
     calo_checkpoint_close(&c);
 }
@@ -233,12 +234,14 @@ static void names_of_layouts(void **state)
     calo_checkpoint c;
     calo_fault fault = { 0 };
     (void)state;
-    assert_int_equal(calo_checkpoint_open("layout:sd15", &c, &fault), CALO_OK);
-    c.form = CALO_FORM_SINGLE;
+    assert_int_equal(calo_checkpoint_open("layout:sd15", NULL, &c, &fault), CALO_OK);
+    c.parts[CALO_UNET] = (calo_source){ .naming = CALO_NAMES_ORIGINAL, .prefix = "model.diffusion_model." };
+    c.parts[CALO_VAE] = (calo_source){ .naming = CALO_NAMES_ORIGINAL, .prefix = "first_stage_model." };
+    c.parts[CALO_TEXT].prefix = "cond_stage_model.transformer.";
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         calo_candidates candidates;
         calo_candidate_names(&c, cases[i].part, cases[i].name, &candidates);
-        assert_string_equal(candidates.names[0], cases[i].stored);
+        assert_string_equal(candidates.list[0].name, cases[i].stored);
     }
     calo_checkpoint_close(&c);
 }
@@ -327,7 +330,7 @@ static void allocation_fails(void **state)
         calo_checkpoint c;
         calo_fault fault = { 0 };
         allocations_left = n;
-        const calo_status status = calo_checkpoint_open(DEMO, &c, &fault);
+        const calo_status status = calo_checkpoint_open(DEMO, NULL, &c, &fault);
         failed_once = allocations_left == -1;
         allocations_left = -1;
         if (!status)

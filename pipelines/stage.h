@@ -1,0 +1,36 @@
+/* One denoiser at work: a model, its prompt, its schedule, and what every step of it uses. Text to image is one stage; a
+   refiner after the base model is a second. */
+#ifndef CALO_STAGE_H
+#define CALO_STAGE_H
+
+#include "denoise.h"
+#include "schedule_config.h"
+#include "text.h"
+
+typedef struct calo_stage {
+    calo_model *model;
+    bool guided;            /* two halves a call; a model that embeds the guidance scale has one */
+    double guidance;
+    calo_text text;
+    calo_schedule_choice schedule;
+    calo_program *program;
+    calo_unet_cache cache;
+    calo_tensor beside;     /* [1 or 2, h, w, C + 1]: an inpainting model's mask and masked latents; otherwise none */
+} calo_stage;
+
+/* Tokens and program. Close it, whatever came of it. */
+calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, calo_fault *fault);
+void calo_stage_close(calo_stage *stage);
+
+/* Encodes the prompt and computes what all steps share, for pictures of width × height. `dump` may be NULL. */
+void calo_stage_prepare(calo_run *run, calo_stage *stage, int width, int height, calo_dump *dump);
+void calo_stage_release(calo_run *run, calo_stage *stage);
+
+/* An inpainting model that is given no picture repaints all of an empty one. `rng` goes on from the latents' draw. */
+void calo_stage_mask_all(calo_run *run, calo_stage *stage, calo_rng *rng, int width, int height);
+
+/* For calo_denoise: these take the stage as `user`. */
+void calo_stage_begin_step(const calo_stage *stage, calo_run *run, int call);
+calo_tensor calo_stage_predict(const calo_stage *stage, calo_run *run, calo_tensor x);
+
+#endif
