@@ -101,6 +101,11 @@ static char *vae_json(const calo_vae_config *c)
     add_words(o, "down_block_types", down, c->levels);
     add_words(o, "up_block_types", up, c->levels);
     cJSON_AddNumberToObject(o, "scaling_factor", c->scaling_factor);
+    cJSON_AddBoolToObject(o, "force_upcast", c->force_upcast);
+    if (c->has_statistics) {
+        cJSON_AddItemToObject(o, "latents_mean", cJSON_CreateDoubleArray(c->latents_mean, 4));
+        cJSON_AddItemToObject(o, "latents_std", cJSON_CreateDoubleArray(c->latents_std, 4));
+    }
     cJSON_AddBoolToObject(o, "use_quant_conv", c->use_quant_conv);
     cJSON_AddBoolToObject(o, "use_post_quant_conv", c->use_post_quant_conv);
     cJSON_AddBoolToObject(o, "mid_block_add_attention", c->mid_block_add_attention);

@@ -37,6 +37,7 @@ static const word variances[] = { { "fixed_small", CALO_FIXED_SMALL }, { "fixed_
 static const word algorithms[] = { { "dpmsolver++", CALO_DPMSOLVER_PLUS }, { "dpmsolver", CALO_DPMSOLVER },
                                    { "sde-dpmsolver++", CALO_SDE_DPMSOLVER_PLUS },
                                    { "sde-dpmsolver", CALO_SDE_DPMSOLVER } };
+static const word sigma_schedules[] = { { "karras", 0 }, { "exponential", 1 } };
 static const word timestep_types[] = { { "discrete", 0 }, { "continuous", 1 } };
 static const word interpolations[] = { { "linear", 0 }, { "log_linear", 1 } };
 /* Each multistep class takes the other's solver types for its own default. */
@@ -85,6 +86,21 @@ static void read_disabled(const calo_json *json, calo_schedule_choice *choice)
     choice->config.disable_corrector = choice->disabled;
 }
 
+static void read_edm(const calo_json *json, calo_schedule_config *c)
+{
+    calo_json_double(json, "sigma_min", &c->sigma_min);
+    calo_json_double(json, "sigma_max", &c->sigma_max);
+    calo_json_double(json, "sigma_data", &c->sigma_data);
+    calo_json_double(json, "rho", &c->rho);
+    READ_WORD(json, "sigma_schedule", sigma_schedules, c->exponential_sigmas);
+    READ_WORD(json, "final_sigmas_type", final_sigmas, c->final_sigmas_type);
+    READ_WORD(json, "algorithm_type", algorithms, c->algorithm_type);
+    READ_WORD(json, "solver_type", dpm_solvers, c->heun);
+    calo_json_int(json, "solver_order", 1, 3, &c->solver_order);
+    calo_json_bool(json, "lower_order_final", &c->lower_order_final);
+    calo_json_bool(json, "euler_at_final", &c->euler_at_final);
+}
+
 static void read_config(const calo_json *json, calo_schedule_choice *choice)
 {
     calo_schedule_config *c = &choice->config;
@@ -102,7 +118,8 @@ static void read_config(const calo_json *json, calo_schedule_choice *choice)
     calo_json_bool(json, "set_alpha_to_one", &c->set_alpha_to_one);
     calo_json_expect_bool(json, "thresholding", false);
     /* Some fields mean something to some classes only; the others never look at them. */
-    if (strncmp(choice->scheduler->class, "DD", 2) == 0) {
+    const bool lcm = strcmp(choice->scheduler->class, "LCMScheduler") == 0;
+    if (strncmp(choice->scheduler->class, "DD", 2) == 0 || lcm) {
         calo_json_bool(json, "clip_sample", &c->clip_sample);
         calo_json_double(json, "clip_sample_range", &c->clip_sample_range);
     }
@@ -135,6 +152,12 @@ static void read_config(const calo_json *json, calo_schedule_choice *choice)
         /* −∞, the default, has no number in JSON: diffusers writes the word -Infinity, which cJSON refuses, or null. */
         calo_json_double(json, "lambda_min_clipped", &c->lambda_min_clipped);
     }
+    if (lcm) {
+        calo_json_int(json, "original_inference_steps", 1, 1000000, &c->original_inference_steps);
+        calo_json_double(json, "timestep_scaling", &c->timestep_scaling);
+    }
+    if (strncmp(choice->scheduler->class, "EDM", 3) == 0)
+        read_edm(json, c);
     if (unipc) {
         READ_WORD(json, "solver_type", unipc_solvers, c->bh1);
         bool predicts_clean = true;
@@ -192,7 +215,7 @@ calo_status calo_schedule_choose(const char *class, const char *json_text, const
     if (!choice->scheduler && wish->scheduler)
         return calo_fail(fault, CALO_EUSAGE,
                          "--scheduler '%s' is not known: ddim, ddpm, pndm, euler, euler_a, dpmpp_2m, dpmpp_2m_karras, "
-                         "unipc or unipc_karras",
+                         "unipc, unipc_karras or lcm",
                          wish->scheduler);
     if (!choice->scheduler)
         return calo_fail(fault, CALO_EFILE, "%s: the scheduler class %s is not supported; choose one with --scheduler",

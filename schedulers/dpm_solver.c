@@ -37,6 +37,11 @@ void calo_dpm_solver_karras(calo_schedule_config *config)
     config->use_karras_sigmas = true;
 }
 
+static bool is_stochastic(const calo_schedule_config *c)
+{
+    return c->algorithm_type == CALO_SDE_DPMSOLVER_PLUS || c->algorithm_type == CALO_SDE_DPMSOLVER;
+}
+
 static int order_of(const calo_schedule_config *c, int steps, int number)
 {
     const bool final = number == steps - 1 && (c->euler_at_final || (c->lower_order_final && steps < 15) ||
@@ -56,7 +61,7 @@ typedef struct factors {
 static factors find_factors(const calo_schedule_config *c, calo_alpha_sigma here, calo_alpha_sigma there, int order)
 {
     const bool plus = c->algorithm_type == CALO_DPMSOLVER_PLUS || c->algorithm_type == CALO_SDE_DPMSOLVER_PLUS;
-    const bool sde = c->algorithm_type == CALO_SDE_DPMSOLVER_PLUS || c->algorithm_type == CALO_SDE_DPMSOLVER;
+    const bool sde = is_stochastic(c);
     const double h = there.lambda - here.lambda, z = !plus ? h : sde ? -2 * h : -h, e = expm1(z);
     const double twice = sde && !plus ? 2 : 1, scale = plus ? there.alpha : -there.sigma, sign = plus ? -1 : 1;
     const double second = z != 0 ? e / z - 1 : 0, third = z != 0 ? (e - z) / (z * z) - 0.5 : 0;
@@ -73,15 +78,14 @@ static factors find_factors(const calo_schedule_config *c, calo_alpha_sigma here
     return f;
 }
 
-static void compile_step(const calo_schedule_config *c, const double *sigmas, int steps, int number, calo_step *step)
+void calo_dpm_solver_step(const calo_schedule_config *c, const calo_alpha_sigma *points, calo_pair output, int steps,
+                          int number, calo_step *step)
 {
-    const calo_alpha_sigma here = calo_alpha_sigma_of(sigmas[number]), there = calo_alpha_sigma_of(sigmas[number + 1]);
-    const bool plus = c->algorithm_type == CALO_DPMSOLVER_PLUS || c->algorithm_type == CALO_SDE_DPMSOLVER_PLUS;
-    const calo_pair output = plus ? calo_clean(c->prediction_type, here.alpha, here.sigma)
-                                  : calo_noise(c->prediction_type, here.alpha, here.sigma);
+    const calo_alpha_sigma here = points[number], there = points[number + 1];
     const int order = order_of(c, steps, number);
     const factors f = find_factors(c, here, there, order);
     const calo_register m0 = calo_history(number), m1 = calo_history(number + 3), m2 = calo_history(number + 2);
+    step->draws_noise = is_stochastic(c);
 
     calo_row *keep = calo_row_add(step, m0);
     keep->coefficients[CALO_REGISTER_X] = output.x;
@@ -93,14 +97,13 @@ static void compile_step(const calo_schedule_config *c, const double *sigmas, in
     row->coefficients[m0] = f.d[0];
     if (order == 1)
         return;
-    const double h = there.lambda - here.lambda, before = calo_alpha_sigma_of(sigmas[number - 1]).lambda;
-    const double h0 = here.lambda - before;
+    const double h = there.lambda - here.lambda, h0 = here.lambda - points[number - 1].lambda;
     if (order == 2) {
         row->coefficients[m0] += f.d[1] * h / h0;
         row->coefficients[m1] -= f.d[1] * h / h0;
         return;
     }
-    const double h1 = before - calo_alpha_sigma_of(sigmas[number - 2]).lambda;
+    const double h1 = points[number - 1].lambda - points[number - 2].lambda;
     const double a = f.d[1] * (1 + h0 / (h0 + h1)) + f.d[2] * h / (h0 + h1);
     const double b = -f.d[1] * h0 / (h0 + h1) - f.d[2] * h / (h0 + h1);
     row->coefficients[m0] += a * h / h0;
@@ -112,6 +115,7 @@ calo_status calo_dpm_solver_compile(const calo_schedule_config *config, int step
                                     calo_fault *fault)
 {
     double *alphas, timesteps[CALO_MAX_STEPS], sigmas[CALO_MAX_STEPS + 1];
+    calo_alpha_sigma points[CALO_MAX_STEPS + 1];
     const bool plus =
         config->algorithm_type == CALO_DPMSOLVER_PLUS || config->algorithm_type == CALO_SDE_DPMSOLVER_PLUS;
     if (!plus && config->final_sigmas_type == CALO_FINAL_ZERO)
@@ -125,12 +129,14 @@ calo_status calo_dpm_solver_compile(const calo_schedule_config *config, int step
     if (count == 0)
         status = calo_fail(fault, CALO_EUSAGE, "dpmsolver: lambda_min_clipped %g leaves no timestep",
                            config->lambda_min_clipped);
+    for (int i = 0; i <= count; i++)
+        points[i] = calo_alpha_sigma_of(sigmas[i]);
     for (int i = 0; i < count; i++) {
+        const calo_pair output = plus ? calo_clean(config->prediction_type, points[i].alpha, points[i].sigma)
+                                      : calo_noise(config->prediction_type, points[i].alpha, points[i].sigma);
         program->steps[i].timestep = timesteps[i];
         program->steps[i].sigma = sigmas[i];
-        program->steps[i].draws_noise =
-            config->algorithm_type == CALO_SDE_DPMSOLVER_PLUS || config->algorithm_type == CALO_SDE_DPMSOLVER;
-        compile_step(config, sigmas, count, i, &program->steps[i]);
+        calo_dpm_solver_step(config, points, output, count, i, &program->steps[i]);
     }
     program->step_count = count;
     program->has_sigmas = true;

@@ -3,7 +3,9 @@
 #include "ddim.h"
 #include "ddpm.h"
 #include "dpm_solver.h"
+#include "edm.h"
 #include "euler.h"
+#include "lcm.h"
 #include "pndm.h"
 #include "unipc.h"
 
@@ -24,6 +26,10 @@ static const calo_scheduler registry[] = {
     { "unipc", "UniPCMultistepScheduler", "UniPC", calo_unipc_defaults, calo_unipc_plain, calo_unipc_compile },
     { "unipc_karras", "UniPCMultistepScheduler", "UniPC Karras", calo_unipc_defaults, calo_unipc_karras,
       calo_unipc_compile },
+    { "lcm", "LCMScheduler", "LCM", calo_lcm_defaults, NULL, calo_lcm_compile },
+    { "edm_euler", "EDMEulerScheduler", "EDM Euler", calo_edm_defaults, NULL, calo_edm_euler_compile },
+    { "edm_dpmpp_2m", "EDMDPMSolverMultistepScheduler", "EDM DPM++ 2M", calo_edm_defaults, NULL,
+      calo_edm_solver_compile },
 };
 enum { COUNT = sizeof registry / sizeof *registry, SURPLUS = 9 /* calls that PNDM makes over `steps`, at most */ };
 

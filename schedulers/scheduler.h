@@ -90,6 +90,9 @@ typedef struct calo_schedule_config {
     const int *disable_corrector; /* [disable_corrector_count], UniPC's steps that the next one does not correct */
     int disable_corrector_count;
     bool prk_steps;            /* PNDM's skip_prk_steps, negated */
+    int original_inference_steps;             /* LCM */
+    double timestep_scaling, sigma_data, rho; /* LCM; EDM, which also has: */
+    bool exponential_sigmas;                  /* sigma_schedule, otherwise karras */
     bool continuous_timesteps; /* Euler's timestep_type: with prediction v the denoiser is told ¼ ln σ */
 } calo_schedule_config;
 

@@ -26,7 +26,7 @@ static const struct option {
     { "--steps", "N", INTEGER, OPTIONS_FLOW, FIELD(steps), "denoising steps, 1 … 1000 (20)" },
     { "--guidance", "X", NUMBER, OPTIONS_FLOW, FIELD(guidance), "classifier-free guidance scale; ≤ 1: none (7.5)" },
     { "--scheduler", "NAME", TEXT, OPTIONS_FLOW, FIELD(scheduler),
-      "ddim ddpm pndm euler euler_a dpmpp_2m dpmpp_2m_karras unipc unipc_karras (the model's)" },
+      "ddim ddpm pndm euler euler_a dpmpp_2m dpmpp_2m_karras unipc unipc_karras lcm (the model's)" },
     { "--spacing", "NAME", TEXT, OPTIONS_FLOW, FIELD(spacing), "leading, linspace or trailing (the scheduler's)" },
     { "--eta", "X", NUMBER, OPTIONS_FLOW, FIELD(eta), "ddim's noise, 0 … 1 (0)" },
     { "--seed", "N", SEED, OPTIONS_FLOW, FIELD(seed), "0 … 2^64 − 1, or random (0)" },

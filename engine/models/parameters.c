@@ -432,6 +432,34 @@ void calo_load_conv2d(calo_parameters *p, calo_conv2d_weights *w, int64_t output
     load_matrix(p, &w->weight, &w->bias, &(request){ CALO_PANELS, kernel, 4, outputs, inputs, true }, name, NULL, 1);
 }
 
+void calo_load_diagonal(calo_parameters *p, calo_linear_weights *w, int64_t size, const double *diagonal,
+                        const double *bias)
+{
+    matrix m = { .count = 1, .rows_each = size, .inputs = size, .taps = 1 };
+    w->weight = calo_shape(CALO_F32, 2, (int64_t[]){ size, size });
+    w->weight.layout = CALO_PANELS;
+    w->weight.by_output = p->by_output;
+    const bool filled = place(p, &w->weight);
+    m.tensor = w->weight;
+    if (filled) {
+        m.whole[0] = calo_alloc((size_t)(size * size), sizeof *m.whole[0]);
+        for (int64_t i = 0; m.whole[0] && i < size; i++)
+            m.whole[0][i * size + i] = (float)diagonal[i];
+        if (!m.whole[0])
+            calo_fail(p->fault, CALO_EMEMORY, "no host memory for a matrix");
+        write_matrix(p, &m);
+        calo_free(m.whole[0]);
+    }
+    w->bias = calo_shape(CALO_F32, 1, &size);
+    if (!place(p, &w->bias))
+        return;
+    for (int64_t i = 0; i < size; i++) {
+        const float value = (float)bias[i];
+        put(p, &w->bias, (uint64_t)i * sizeof value, &value, sizeof value);
+    }
+    wrote(p, (uint64_t)size * sizeof(float));
+}
+
 void calo_load_norm(calo_parameters *p, calo_norm_weights *w, int64_t channels, int groups, double eps,
                     const char *format, ...)
 {

@@ -53,6 +53,10 @@ void calo_load_conv2d(calo_parameters *p, calo_conv2d_weights *w, int64_t output
 void calo_load_norm(calo_parameters *p, calo_norm_weights *w, int64_t channels, int groups, double eps,
                     const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/* diag(diagonal) · x + bias, of `size` numbers that a configuration states: f32, stored nowhere. */
+void calo_load_diagonal(calo_parameters *p, calo_linear_weights *w, int64_t size, const double *diagonal,
+                        const double *bias);
+
 /* A table [rows, columns] that is looked up, not multiplied: the tensor's own name. */
 void calo_load_table(calo_parameters *p, calo_tensor *table, int64_t rows, int64_t columns, const char *name);
 

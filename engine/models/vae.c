@@ -1,6 +1,7 @@
 /* AutoencoderKL (Rombach et al. 2022), the decoder and encoder of diffusers' class of that name.
 
-       decode: z = latents / scaling_factor + shift;  h = conv_in(post_quant(z));  mid;  levels up;
+       decode: z = latents · std / scaling_factor + mean, by channel, where a VAE states them; otherwise
+               z = latents / scaling_factor + shift;  h = conv_in(post_quant(z));  mid;  levels up;
                image = conv_out(silu(norm_out(h)))
        resnet: x + conv2(silu(norm2(conv1(silu(norm1(x))))))
        mid:    resnet, attention over all pixels with one head, resnet */
@@ -119,6 +120,12 @@ void calo_vae_load(calo_parameters *p, const calo_vae_config *config, bool with_
 {
     const int64_t latent = config->latent_channels;
     vae->config = *config;
+    if (config->has_statistics) {
+        double diagonal[4];
+        for (int i = 0; i < 4; i++)
+            diagonal[i] = config->latents_std[i] / config->scaling_factor;
+        calo_load_diagonal(p, &vae->unscale, 4, diagonal, config->latents_mean);
+    }
     if (config->use_post_quant_conv)
         calo_load_pointwise(p, &vae->post_quant, latent, latent, true, "post_quant_conv");
     load_decoder(p, config, &vae->decoder);
@@ -202,7 +209,13 @@ static calo_tensor finish(calo_run *run, const calo_vae_half *half, calo_tensor 
 calo_tensor calo_vae_decode(calo_run *run, const calo_vae *vae, calo_tensor latents, double shift)
 {
     run->label = "vae";
-    calo_tensor z = calo_affine(run, latents, 1 / vae->config.scaling_factor, shift, run->dtype);
+    calo_tensor z;
+    if (vae->config.has_statistics) {
+        z = calo_cast(run, latents, run->dtype);
+        z = calo_linear(run, calo_take(&z), &vae->unscale, NULL);
+    } else {
+        z = calo_affine(run, latents, 1 / vae->config.scaling_factor, shift, run->dtype);
+    }
     if (calo_present(vae->post_quant.weight))
         z = calo_linear(run, calo_take(&z), &vae->post_quant, NULL);
     calo_tensor h = calo_conv2d(run, calo_take(&z), &vae->decoder.conv_in, NULL);

@@ -37,6 +37,7 @@ typedef struct calo_vae {
     calo_vae_config config;
     calo_vae_half encoder, decoder;
     calo_linear_weights quant, post_quant; /* none where the model has none */
+    calo_linear_weights unscale;           /* config.has_statistics: latents to what the decoder takes */
 } calo_vae;
 
 /* The encoder is loaded only when a flow needs it. */

@@ -78,6 +78,25 @@ static const char *name_variant(calo_checkpoint *c, calo_fault *fault)
     return calo_variant_of(c)->name;
 }
 
+/* Playground's latents are in units of their spread. */
+static void read_statistics(calo_checkpoint *c, calo_fault *fault)
+{
+    const char *const names[] = { "edm_mean", "edm_std" };
+    double *const targets[] = { c->vae.latents_mean, c->vae.latents_std };
+    for (int i = 0; i < 2 && !fault->status; i++) {
+        const calo_entry *entry = calo_tensor_file_find(&c->parts[CALO_UNET].files[0], names[i]);
+        float values[4] = { 0 };
+        if (!entry || calo_entry_count(entry) != 4 || c->vae.latent_channels != 4)
+            calo_fail(fault, CALO_EFILE, "%s: tensor %s must hold a number for each of 4 latent channels", c->path, names[i]);
+        else
+            calo_entry_read(entry, 0, 4, values, fault);
+        for (int k = 0; k < 4; k++)
+            targets[i][k] = values[k];
+    }
+    c->vae.has_statistics = true;
+    c->vae.scaling_factor = 0.5;
+}
+
 /* The numbers that shapes give only together. */
 static calo_status complete(calo_checkpoint *c, calo_fault *fault)
 {
@@ -129,6 +148,9 @@ calo_status calo_checkpoint_open_single(calo_checkpoint *c, const char *variant,
                             variant ? "as asked for" : found->told_by);
     if (c->unet.text_time)
         c->vae.scaling_factor = 0.13025;
+    c->vae.force_upcast = c->unet.text_time;
+    if (strcmp(found->name, "playground") == 0)
+        read_statistics(c, fault);
     if (holds(c, "ztsnr") && !holds(c, "v_pred"))
         return calo_fail(fault, CALO_EFILE, "%s has the mark ztsnr without v_pred; say --variant sdxl-v or --variant sdxl",
                          c->path);

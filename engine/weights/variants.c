@@ -97,6 +97,7 @@ static void set_xl_encoders(calo_checkpoint *c)
                                      .projection_dim = 1280, .projects = true, .eos_token_id = 49407,
                                      .hidden_act = CALO_GELU, .layer_norm_eps = 1e-5 };
     c->vae.scaling_factor = 0.13025;
+    c->vae.force_upcast = true;
 }
 
 static void configure_xl(calo_checkpoint *c)
@@ -142,6 +143,16 @@ static void configure_refiner(calo_checkpoint *c)
     set_heads_of_64(u);
     u->cross_attention_dim = 1280;
     u->projection_class_embeddings_input_dim = 1280 + 5 * 256;
+}
+
+static void configure_playground(calo_checkpoint *c)
+{
+    static const double mean[] = { -1.6574, 1.886, -1.383, 2.5155 }, std[] = { 8.4927, 5.9022, 6.5498, 5.2299 };
+    configure_xl(c);
+    c->vae.has_statistics = true;
+    c->vae.scaling_factor = 0.5;
+    memcpy(c->vae.latents_mean, mean, sizeof mean);
+    memcpy(c->vae.latents_std, std, sizeof std);
 }
 
 static void configure_ssd1b(calo_checkpoint *c)
@@ -193,7 +204,7 @@ static const calo_model_variant registry[] = {
     { "sdxl-v", "Stable Diffusion XL, prediction v with zero terminal SNR (NoobAI)", "as sdxl, a tensor v_pred",
       CALO_PIPELINE_XL, 128, 20, 5, "EulerDiscreteScheduler", euler_v, configure_xl },
     { "playground", "Playground 2.5", "as sdxl, tensors edm_mean and edm_std", CALO_PIPELINE_XL, 128, 20, 3,
-      "EDMDPMSolverMultistepScheduler", edm, configure_xl },
+      "EDMDPMSolverMultistepScheduler", edm, configure_playground },
     { "ssd-1b", "Segmind SSD-1B", "as sdxl, depths 0, 2, 4 and no transformer in the middle", CALO_PIPELINE_XL, 128, 20, 7.5,
       "EulerDiscreteScheduler", euler_leading, configure_ssd1b },
     { "vega", "Segmind Vega", "as sdxl, depths 0, 1, 2 and no transformer in the middle", CALO_PIPELINE_XL, 128, 20, 7.5,

@@ -25,6 +25,7 @@ typedef struct piece {
     calo_parameter_kind kind;
     int64_t each, fan_in; /* numbers of a parameter */
     bool transposed;
+    const double *values; /* given, not drawn; or NULL */
 } piece;
 
 typedef struct list {
@@ -84,6 +85,13 @@ static void note_mark(list *l, const char *name)
     l->pieces[l->count++] = (piece){ .count = 1, .each = 1 };
 }
 
+/* Four numbers that the configuration states. */
+static void note_values(list *l, const char *name, const double *values)
+{
+    l->records[l->count] = (calo_tensor_record){ .name = name, .type = CALO_STORED_F32, .rank = 4, .dims = { 1, 4, 1, 1 } };
+    l->pieces[l->count++] = (piece){ .count = 1, .each = 4, .values = values };
+}
+
 static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
 {
     calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
@@ -99,6 +107,8 @@ static void put_tensor(calo_writer *writer, const calo_tensor_record *r, const p
     uint16_t *halves = calo_alloc((size_t)count, sizeof *halves);
     for (int i = 0; i < p->count && p->names[i]; i++)
         calo_random_parameter(p->names[i], p->kind, p->fan_in, 0, p->each, values + i * p->each);
+    for (int64_t i = 0; p->values && i < count; i++)
+        values[i] = (float)p->values[i];
     for (int64_t i = 0; p->transposed && i < count; i++)
         turned[i] = values[i % r->dims[1] * r->dims[0] + i / r->dims[1]];
     const float *from = p->transposed ? turned : values;
@@ -179,6 +189,11 @@ static void write_single(calo_model *model, list *l, const char *path, int count
         if (model->checkpoint.has[part])
             visit(model, part, l, fault);
     note_mark(l, "model_ema.decay");
+    const calo_vae_config *vae = &model->checkpoint.vae;
+    if (vae->has_statistics) {
+        note_values(l, "edm_mean", vae->latents_mean);
+        note_values(l, "edm_std", vae->latents_std);
+    }
     for (int i = 0; i < count; i++)
         if (strncmp(words[i], "mark:", 5) == 0)
             note_mark(l, words[i] + 5);
