@@ -194,12 +194,14 @@ typedef struct calo_request {
     struct calo_report **report; /* what ran, op by op, the caller's; or NULL */
     uint64_t device_output; /* CUDA: a CUdeviceptr of the caller's to f32 [count, height, width, 3], which takes the
                                decoded images, −1 … 1, in the stream's order; 0: none */
+    calo_model *refiner;     /* of the same context: it does the part of the schedule from refiner_start on; or NULL */
+    double refiner_start;    /* 0 … 1, exclusive */
 } calo_request;
 
 #define CALO_REQUEST_INIT                                                                                              \
     {                                                                                                                  \
         sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL, \
-            0                                                                                                          \
+            0, NULL, 0.8                                                                                               \
     }
 
 /* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. With a device_output

@@ -27,7 +27,8 @@ typedef struct flow {
     const calo_request *request;
     calo_run run;
     calo_arena arena;
-    calo_stage base;
+    calo_stage stages[2];     /* the model's own, and a refiner's */
+    int stage_count, stage;   /* how many there are, and which runs */
     int width, height, scale; /* pixels; pixels a latent */
     calo_dump dump;
     int image;                /* which of request.count */
@@ -72,40 +73,55 @@ static bool dumping(const flow *f)
     return f->request->dump && f->run.device;
 }
 
+static int calls_of(const flow *f, int stages)
+{
+    int count = 0;
+    for (int i = 0; i < stages; i++)
+        count += f->stages[i].program->step_count;
+    return count;
+}
+
 static void dump_schedule(flow *f)
 {
-    const int count = f->base.program->step_count;
-    float *values = calo_alloc((size_t)count, sizeof *values);
-    if (!values) {
+    const int count = calls_of(f, f->stage_count);
+    float *timesteps = calo_alloc((size_t)count, sizeof *timesteps), *sigmas = calo_alloc((size_t)count, sizeof *sigmas);
+    bool has_sigmas = true;
+    if (!timesteps || !sigmas)
         calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for the dump");
-        return;
+    for (int s = 0, at = 0; s < f->stage_count && !calo_failed(&f->run); s++) {
+        const calo_program *program = f->stages[s].program;
+        has_sigmas = has_sigmas && program->has_sigmas;
+        for (int i = 0; i < program->step_count; i++, at++) {
+            timesteps[at] = (float)program->steps[i].timestep;
+            sigmas[at] = (float)program->steps[i].sigma;
+        }
     }
-    for (int i = 0; i < count; i++)
-        values[i] = (float)f->base.program->steps[i].timestep;
-    calo_dump_values(&f->dump, "timesteps", 1, (int64_t[]){ count }, false, values, f->run.fault);
-    for (int i = 0; i < count; i++)
-        values[i] = (float)f->base.program->steps[i].sigma;
-    if (f->base.program->has_sigmas)
-        calo_dump_values(&f->dump, "sigmas", 1, (int64_t[]){ count }, false, values, f->run.fault);
-    calo_free(values);
+    if (!calo_failed(&f->run)) {
+        calo_dump_values(&f->dump, "timesteps", 1, (int64_t[]){ count }, false, timesteps, f->run.fault);
+        if (has_sigmas)
+            calo_dump_values(&f->dump, "sigmas", 1, (int64_t[]){ count }, false, sigmas, f->run.fault);
+    }
+    calo_free(timesteps);
+    calo_free(sigmas);
 }
 
 static void begin_step(void *user, calo_run *run, int call)
 {
     const flow *f = user;
-    calo_stage_begin_step(&f->base, run, call);
+    calo_stage_begin_step(&f->stages[f->stage], run, call);
 }
 
 static calo_tensor predict(void *user, calo_run *run, calo_tensor x)
 {
     const flow *f = user;
-    return calo_stage_predict(&f->base, run, x);
+    return calo_stage_predict(&f->stages[f->stage], run, x);
 }
 
 static int on_step(void *user, int done, double seconds)
 {
     flow *f = user;
-    const calo_progress progress = { f->image, done, f->base.program->step_count, seconds, calo_seconds() - f->begin };
+    const calo_progress progress = { f->image, calls_of(f, f->stage) + done, calls_of(f, f->stage_count), seconds,
+                                     calo_seconds() - f->begin };
     if (f->timing->step_s && f->timing->step_count < f->timing->step_room)
         f->timing->step_s[f->timing->step_count++] = seconds;
     return f->request->on_step ? f->request->on_step(f->request->user, &progress) : 0;
@@ -115,7 +131,9 @@ static void on_tensor(void *user, calo_run *run, const char *key, int number, ca
 {
     flow *f = user;
     char name[32];
-    snprintf(name, sizeof name, "%s.%03d", key, number);
+    if (f->stage && number == 0 && strcmp(key, "latents") == 0) /* the last of the stage before */
+        return;
+    snprintf(name, sizeof name, "%s.%03d", key, calls_of(f, f->stage) + number);
     if (t.dims[0] == 2) { /* unconditional halves of all images stand before the conditional ones */
         calo_dump_insert(&f->dump, run, name, calo_batches(t, 0, 1), f->image);
         calo_dump_append(&f->dump, run, name, calo_batches(t, 1, 1));
@@ -143,7 +161,7 @@ static void finish_image(flow *f, calo_tensor decoded)
     }
     if (bad)
         calo_fail(f->run.fault, CALO_ENONFINITE, "the decoded picture holds %" PRId64 " numbers that are not finite", bad);
-    parameters = calo_parameters_text(f->request, &f->model->checkpoint, f->base.schedule.scheduler, f->width, f->height,
+    parameters = calo_parameters_text(f->request, &f->model->checkpoint, f->stages[0].schedule.scheduler, f->width, f->height,
                                       f->request->seed + (uint64_t)f->image);
     if (!parameters)
         calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a picture's text");
@@ -168,25 +186,34 @@ static void hand_over(flow *f, calo_tensor decoded)
     calo_expect_finite(&f->run, decoded, "the decoded picture");
 }
 
+/* Latents through one stage, to the next. */
+static calo_tensor denoise(flow *f, calo_tensor latents, calo_rng *rng)
+{
+    const calo_stage *stage = &f->stages[f->stage];
+    const calo_denoise loop = { .program = stage->program, .guidance = stage->guided ? stage->guidance : 1,
+                                .begin_step = begin_step, .predict = predict, .on_step = on_step,
+                                .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
+    return calo_denoise_run(&f->run, &loop, latents, rng);
+}
+
 static void one_image(flow *f)
 {
     calo_run *run = &f->run;
     calo_rng rng;
     const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.vae.latent_channels };
-    const calo_denoise denoise = { .program = f->base.program, .guidance = f->base.guided ? f->request->guidance : 1,
-                                   .begin_step = begin_step, .predict = predict, .on_step = on_step,
-                                   .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
     run->label = "scheduler";
     calo_rng_seed(&rng, f->request->seed + (uint64_t)f->image);
     calo_tensor latents = calo_new(run, CALO_F32, 4, dims);
     calo_draw_latents(run, &rng, latents);
     if (dumping(f))
         calo_dump_append(&f->dump, run, "noise", latents);
-    calo_stage_mask_all(run, &f->base, &rng, f->width, f->height);
-    latents = calo_denoise_run(run, &denoise, latents, &rng);
+    for (f->stage = 0; f->stage < f->stage_count; f->stage++) {
+        calo_stage_mask_all(run, &f->stages[f->stage], &rng, f->width, f->height);
+        latents = denoise(f, latents, &rng);
+    }
 
     const double begin = calo_seconds();
-    calo_tensor decoded = calo_vae_decode(run, &f->model->vae, latents, 0);
+    calo_tensor decoded = calo_vae_decode(run, &f->stages[f->stage_count - 1].model->vae, latents, 0);
     if (f->request->device_output)
         hand_over(f, decoded);
     if (f->images)
@@ -199,7 +226,8 @@ static void one_image(flow *f)
 static void run_all(flow *f)
 {
     f->begin = calo_seconds();
-    calo_stage_prepare(&f->run, &f->base, f->width, f->height, dumping(f) ? &f->dump : NULL);
+    for (int i = 0; i < f->stage_count; i++)
+        calo_stage_prepare(&f->run, &f->stages[i], f->width, f->height, dumping(f) && i == 0 ? &f->dump : NULL);
     if (f->run.device && !calo_failed(&f->run))
         f->run.device->api->finish(f->run.device, f->run.fault);
     f->timing->encode_s = calo_seconds() - f->begin;
@@ -207,11 +235,33 @@ static void run_all(flow *f)
     const int count = f->run.device ? f->request->count : 1;
     for (f->image = 0; f->image < count && !calo_failed(&f->run); f->image++)
         one_image(f);
-    calo_stage_release(&f->run, &f->base);
+    for (int i = 0; i < f->stage_count; i++)
+        calo_stage_release(&f->run, &f->stages[i]);
     f->timing->total_s = calo_seconds() - f->begin;
 }
 
 /* ---- the calls -------------------------------------------------------------------------------------------------- */
+
+static calo_status open_stages(flow *f)
+{
+    const calo_request *r = f->request;
+    calo_model *refiner = r->refiner;
+    calo_fault *fault = f->run.fault;
+    f->stage_count = refiner ? 2 : 1;
+    if (!refiner)
+        return calo_stage_open(&f->stages[0], f->model, r, 0, 1, fault);
+    if (refiner->context != f->model->context)
+        return calo_fail(fault, CALO_EUSAGE, "the refiner belongs to another context");
+    if (refiner->checkpoint.vae.latent_channels != f->model->checkpoint.vae.latent_channels ||
+        refiner->checkpoint.vae.levels != f->model->checkpoint.vae.levels)
+        return calo_fail(fault, CALO_EUSAGE, "the refiner %s works in other latents than %s", refiner->checkpoint.path,
+                         f->model->checkpoint.path);
+    if (!(r->refiner_start > 0 && r->refiner_start < 1))
+        return calo_fail(fault, CALO_EUSAGE, "refiner-start must lie between 0 and 1, not %g", r->refiner_start);
+    if (calo_stage_open(&f->stages[0], f->model, r, 0, r->refiner_start, fault))
+        return fault->status;
+    return calo_stage_open(&f->stages[1], refiner, r, r->refiner_start, 1, fault);
+}
 
 static calo_status flow_open(flow *f, calo_model *model, const calo_request *request, calo_timing *timing)
 {
@@ -223,7 +273,7 @@ static calo_status flow_open(flow *f, calo_model *model, const calo_request *req
                          .fault = &model->context->fault };
     calo_fault_clear(f->run.fault);
     calo_arena_init(&f->arena, model->context->device, &f->run.info);
-    return check_request(f) ? f->run.fault->status : calo_stage_open(&f->base, model, request, f->run.fault);
+    return check_request(f) ? f->run.fault->status : open_stages(f);
 }
 
 static void flow_close(flow *f)
@@ -232,7 +282,8 @@ static void flow_close(flow *f)
     calo_dump_free(&f->dump);
     if (f->output)
         f->model->context->device->api->release(f->model->context->device, f->output);
-    calo_stage_close(&f->base);
+    for (int i = 0; i < 2; i++)
+        calo_stage_close(&f->stages[i]);
 }
 
 /* Runs without a device, which leaves the arena's peak behind. */

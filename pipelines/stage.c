@@ -9,7 +9,37 @@
 #include <inttypes.h>
 #include <math.h>
 
-calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, calo_fault *fault)
+/* How many calls of the program lie before a share of the training timesteps is done. */
+static int calls_before(const calo_stage *stage, double share)
+{
+    const double train = stage->schedule.config.num_train_timesteps, cutoff = rint(train - share * train);
+    int count = 0;
+    for (int i = 0; i < stage->program->step_count; i++)
+        count += stage->program->steps[i].timestep >= cutoff;
+    return count;
+}
+
+static calo_status compile(calo_stage *stage, int steps, double begin, double end, calo_fault *fault)
+{
+    const calo_scheduler *scheduler = stage->schedule.scheduler;
+    calo_schedule_config *config = &stage->schedule.config;
+    if (calo_scheduler_compile(scheduler, config, steps, &stage->program, fault))
+        return fault->status;
+    const int total = stage->program->step_count, last = end < 1 ? calls_before(stage, end) : total;
+    config->begin = begin > 0 ? calls_before(stage, begin) : 0;
+    if (config->begin >= last)
+        return calo_fail(fault, CALO_EUSAGE, "of %d steps none would run from %g to %g of the schedule", steps, begin, end);
+    if (config->begin > 0) {
+        calo_program_free(&stage->program);
+        if (calo_scheduler_compile(scheduler, config, steps, &stage->program, fault))
+            return fault->status;
+    }
+    calo_program_cut(stage->program, config->begin, last);
+    return CALO_OK;
+}
+
+calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, double begin, double end,
+                            calo_fault *fault)
 {
     const calo_checkpoint *c = &model->checkpoint;
     const calo_schedule_wish wish = { .scheduler = request->scheduler, .spacing = request->spacing,
@@ -17,7 +47,7 @@ calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_req
     *stage = (calo_stage){ .model = model, .guidance = request->guidance };
     stage->guided = request->guidance > 1 && !c->unet.time_cond_proj_dim;
     if (calo_schedule_choose(c->scheduler_class, c->scheduler_json, c->scheduler_path, &wish, &stage->schedule, fault) ||
-        calo_scheduler_compile(stage->schedule.scheduler, &stage->schedule.config, request->steps, &stage->program, fault))
+        compile(stage, request->steps, begin, end, fault))
         return fault->status;
     return calo_text_open(&stage->text, model, request, stage->guided, fault);
 }

@@ -18,8 +18,10 @@ typedef struct calo_stage {
     calo_tensor beside;     /* [1 or 2, h, w, C + 1]: an inpainting model's mask and masked latents; otherwise none */
 } calo_stage;
 
-/* Tokens and program. Close it, whatever came of it. */
-calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, calo_fault *fault);
+/* Tokens and program, of which the stage runs the share from `begin` to `end` (0 … 1), as diffusers' denoising_start and
+ * denoising_end divide a schedule. Close it, whatever came of it. */
+calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, double begin, double end,
+                            calo_fault *fault);
 void calo_stage_close(calo_stage *stage);
 
 /* Encodes the prompt and computes what all steps share, for pictures of width × height. `dump` may be NULL. */

@@ -51,7 +51,7 @@ calo_status calo_text_open(calo_text *text, const calo_model *model, const calo_
     *text = (calo_text){ .model = model, .guided = guided, .clip_skip = request->clip_skip };
     text->zero_negative = guided && c->unet.text_time && c->force_zeros_for_empty_prompt && !request->negative;
     for (int i = 0; i < 2 && !fault->status; i++) {
-        const int most = c->clip[i].num_hidden_layers - (c->unet.text_time ? 2 : 1);
+        const int most = c->clip[i].num_hidden_layers - 1;
         if (!c->has[CALO_TEXT + i])
             continue;
         if (request->clip_skip < 0 || request->clip_skip > most)

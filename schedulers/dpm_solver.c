@@ -47,7 +47,8 @@ static int order_of(const calo_schedule_config *c, int steps, int number)
     const bool final = number == steps - 1 && (c->euler_at_final || (c->lower_order_final && steps < 15) ||
                                                c->final_sigmas_type == CALO_FINAL_ZERO);
     const bool second = number == steps - 2 && c->lower_order_final && steps < 15;
-    int order = c->solver_order < number + 1 ? c->solver_order : number + 1;
+    const int known = number - c->begin + 1;
+    int order = c->solver_order < known ? c->solver_order : known > 1 ? known : 1;
     if (final)
         return 1;
     return second && order > 2 ? 2 : order;

@@ -35,7 +35,6 @@ static calo_status begin(const calo_schedule_config *c, int steps, double last, 
         sigmas[i] = !c->exponential_sigmas ? pow(most + ramp * (least - most), c->rho)
                     : steps == 1           ? c->sigma_min
                                            : exp(log(c->sigma_max) + ramp * (log(c->sigma_min) - log(c->sigma_max)));
-        sigmas[i] = (double)(float)sigmas[i];
         calo_step *step = &program->steps[i];
         step->timestep = (double)(float)(0.25 * log(sigmas[i]));
         step->sigma = sigmas[i];

@@ -93,6 +93,9 @@ calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_s
                          config->num_train_timesteps < CALO_MAX_STEPS ? config->num_train_timesteps : CALO_MAX_STEPS);
     if (config->beta_schedule >= CALO_BETA_LAPLACE && scheduler->compile != calo_ddpm_compile)
         return calo_fail(fault, CALO_EUSAGE, "%s: the beta_schedule is one that only DDPMScheduler has", scheduler->name);
+    if (config->begin > 0 && scheduler->compile == calo_pndm_compile)
+        return calo_fail(fault, CALO_EUSAGE, "%s cannot begin in the middle of its schedule; choose another --scheduler",
+                         scheduler->name);
     calo_program *made = calo_alloc(1, sizeof *made);
     if (made)
         made->steps = calo_alloc((size_t)steps + SURPLUS, sizeof *made->steps);
@@ -123,4 +126,12 @@ void calo_program_free(calo_program **program)
     calo_free((*program)->steps);
     calo_free(*program);
     *program = NULL;
+}
+
+void calo_program_cut(calo_program *program, int begin, int end)
+{
+    memmove(program->steps, program->steps + begin, (size_t)(end - begin) * sizeof *program->steps);
+    program->step_count = end - begin;
+    if (begin > 0)
+        program->initial_noise_scale = 1;
 }

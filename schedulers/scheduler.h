@@ -89,6 +89,7 @@ typedef struct calo_schedule_config {
     bool predict_noise;        /* UniPC's predict_x0, negated */
     const int *disable_corrector; /* [disable_corrector_count], UniPC's steps that the next one does not correct */
     int disable_corrector_count;
+    int begin;                 /* the step that is the first to run: solvers of higher order know nothing before it */
     bool prk_steps;            /* PNDM's skip_prk_steps, negated */
     int original_inference_steps;             /* LCM */
     double timestep_scaling, sigma_data, rho; /* LCM; EDM, which also has: */
@@ -120,5 +121,8 @@ const calo_scheduler *calo_scheduler_at(int i);
 calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_schedule_config *config, int steps,
                                    calo_program **program, calo_fault *fault);
 void calo_program_free(calo_program **program);
+
+/* Leaves the calls [begin, end) of a program. Latents that come from elsewhere are not scaled as noise is. */
+void calo_program_cut(calo_program *program, int begin, int end);
 
 #endif

@@ -126,7 +126,7 @@ static void compile_step(const calo_schedule_config *c, const double *sigmas, in
     calo_row *keep = calo_row_add(step, calo_history(number));
     keep->coefficients[CALO_REGISTER_X] = output.x;
     keep->coefficients[CALO_REGISTER_E] = output.e;
-    if (number > 0 && !is_disabled(c, number - 1))
+    if (number > c->begin && !is_disabled(c, number - 1))
         add_row(c, sigmas, number - 1, order_before, CALO_REGISTER_S, true, step);
     if (number + 1 < steps) /* the next correction starts here */
         calo_row_add(step, CALO_REGISTER_S)->coefficients[CALO_REGISTER_X] = 1;
@@ -144,8 +144,9 @@ calo_status calo_unipc_compile(const calo_schedule_config *config, int steps, ca
         int order = config->solver_order;
         if (config->lower_order_final && order > steps - i)
             order = steps - i;
-        if (order > i + 1)
-            order = i + 1;
+        const int known = i - config->begin + 1;
+        if (order > known)
+            order = known > 1 ? known : 1;
         program->steps[i].timestep = timesteps[i];
         program->steps[i].sigma = sigmas[i];
         compile_step(config, sigmas, steps, i, before, order, &program->steps[i]);

@@ -19,11 +19,11 @@ int command_make_random(int count, char **words);
 
 typedef struct options {
     const char *words[2];      /* what stands without an option's name: a flow, MODEL of info, NAME and DIR of make-random */
-    const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump, *vae, *text_encoder;
+    const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump, *vae, *text_encoder, *refiner;
     const char *dtype_name;
     calo_type dtype;
     int width, height, steps, count, clip_skip, threads;
-    double guidance, eta;
+    double guidance, eta, refiner_start;
     uint64_t seed;
     bool random_seed, quiet, json, layouts, variants, help;
 } options;
@@ -42,7 +42,7 @@ void options_help(const char *usage, const char *what, int groups);
 
 typedef struct session {
     calo_context *context;
-    calo_model *model;
+    calo_model *model, *refiner; /* refiner: or NULL */
     calo_request request;
     calo_timing timing;
     double load_s;

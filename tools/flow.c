@@ -106,6 +106,12 @@ int session_open(session *s, const options *o, const char *device)
     load_options.on_load = progress_load;
     const double begin = now();
     calo_status loaded = calo_load(s->context, o->model, &load_options, &s->model);
+    if (!loaded && o->refiner) {
+        load_options.variant = load_options.vae = load_options.text_encoder = load_options.prediction = NULL;
+        loaded = calo_load(s->context, o->refiner, &load_options, &s->refiner);
+        s->request.refiner = s->refiner;
+        s->request.refiner_start = o->refiner_start;
+    }
     s->load_s = now() - begin;
     progress_end();
     return loaded ? session_fail(s, loaded) : 0;
@@ -113,6 +119,7 @@ int session_open(session *s, const options *o, const char *device)
 
 void session_close(session *s)
 {
+    calo_unload(&s->refiner);
     calo_unload(&s->model);
     calo_close(&s->context);
     free(s->timing.step_s);

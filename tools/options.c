@@ -38,6 +38,8 @@ static const struct option {
     { "--variant", "NAME", TEXT, OPTIONS_FLOW, FIELD(variant), "what the model is, when it cannot be told" },
     { "--vae", "PATH", TEXT, OPTIONS_FLOW, FIELD(vae), "another VAE: a file, or a folder with its config.json" },
     { "--text-encoder", "PATH", TEXT, OPTIONS_FLOW, FIELD(text_encoder), "another (first) text encoder, likewise" },
+    { "--refiner", "PATH", TEXT, OPTIONS_FLOW, FIELD(refiner), "a second model for the end of the schedule" },
+    { "--refiner-start", "X", NUMBER, OPTIONS_FLOW, FIELD(refiner_start), "where it takes over, between 0 and 1 (0.8)" },
     { "--dump", "FILE", TEXT, OPTIONS_FLOW, FIELD(dump), "a .safetensors file with what each stage produced" },
     { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, cuda, cuda:N, opencl or opencl:N (auto)" },
     { "--dtype", "TYPE", DTYPE, OPTIONS_COMMON | OPTIONS_DTYPE, FIELD(dtype), "auto, f32, f16 or bf16 (auto)" },
@@ -146,7 +148,7 @@ static int set(options *o, const struct option *option, const char *word)
 
 int options_parse(options *o, const char *command, int groups, int words, int count, char **arguments)
 {
-    *o = (options){ .output = "out.png", .steps = 20, .count = 1, .guidance = 7.5 };
+    *o = (options){ .output = "out.png", .steps = 20, .count = 1, .guidance = 7.5, .refiner_start = 0.8 };
     int alone = 0;
     for (int i = 0; i < count; i++) {
         const char *word = arguments[i];

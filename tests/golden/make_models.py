@@ -85,13 +85,15 @@ def xl_unet(added=96 + 6 * 32, context=192, attends=(0, 1, 1), depths=(1, 2, 3),
 
 SMALL_VAE = vae([32, 32, 64, 64], 32, layers_per_block=1)
 XL_VAE = dict(SMALL_VAE, scaling_factor=0.13025, force_upcast=True)
+# An empty picture is the same everywhere: with one channel to a group its norms would divide rounding by nothing.
+INPAINT_VAE = vae([64, 64, 64, 64], 32, layers_per_block=1)
 H = clip(128, 2, 3, 49408, hidden_act="gelu", projection_dim=64)
 L = clip(64, 1, 2, 49408, hidden_act="quick_gelu")
 G = dict(clip(128, 2, 3, 49408, hidden_act="gelu"), projection_dim=96, architectures=["CLIPTextModelWithProjection"])
 
 
 def sd2(scheduler, pipeline="StableDiffusionPipeline", **more):
-    return dict(unet=sd2_unet(**more), vae=SMALL_VAE, text=H, scheduler=scheduler, pipeline=pipeline)
+    return dict(unet=sd2_unet(**more), vae=INPAINT_VAE if "in_channels" in more else SMALL_VAE, text=H, scheduler=scheduler, pipeline=pipeline)
 
 
 def xl(scheduler=XL_EULER, pipeline="StableDiffusionXLPipeline", text=L, index=None, vae=XL_VAE, **more):
@@ -101,7 +103,7 @@ def xl(scheduler=XL_EULER, pipeline="StableDiffusionXLPipeline", text=L, index=N
 
 # Every variant, as a single file can say it: 32 groups, heads of 64 (8 heads in SD1), the built-in vocabulary.
 MODELS.update({
-    "one_inpaint": dict(MODELS["single"], pipeline="StableDiffusionInpaintPipeline",
+    "one_inpaint": dict(MODELS["single"], pipeline="StableDiffusionInpaintPipeline", vae=INPAINT_VAE,
                         unet=dict(MODELS["single"]["unet"], in_channels=9)),
     "one_lcm": dict(MODELS["single"], pipeline="LatentConsistencyModelPipeline",
                     unet=dict(MODELS["single"]["unet"], time_cond_proj_dim=48),
@@ -113,7 +115,8 @@ MODELS.update({
     "two_inpaint": sd2(PNDM, "StableDiffusionInpaintPipeline", in_channels=9),
     "two_turbo": sd2(("EulerDiscreteScheduler", TRAILING)),
     "xl": xl(),
-    "xl_inpaint": xl(pipeline="StableDiffusionXLInpaintPipeline", in_channels=9),
+    "xl_inpaint": xl(pipeline="StableDiffusionXLInpaintPipeline", in_channels=9,
+                     vae=dict(INPAINT_VAE, scaling_factor=0.13025, force_upcast=False)),
     "xl_refiner": xl(pipeline="StableDiffusionXLImg2ImgPipeline", text=None, context=128, added=96 + 5 * 32,
                      widths=(32, 64, 128, 128), depths=(2, 2, 2, 2), attends=(0, 1, 1, 0), layers=1,
                      index={"force_zeros_for_empty_prompt": False, "requires_aesthetics_score": True}),

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes what diffusers' schedulers do, in double, for tests/unit/test_schedulers.c.
 
-    python make_schedulers.py          (diffusers 0.42.1, torch, numpy; takes about two minutes)
+    python make_schedulers.py [PART]   (diffusers 0.42.1, torch, numpy; takes about two minutes)
+
+With PART only the files whose names hold it are written.
 
 The classes are those of the installed package with float32 replaced by float64 in their sources, except where float32
 decides what the denoiser is told (Euler's timesteps). Every schedule is also run with the classes as they are; how far
@@ -50,6 +52,9 @@ FILES = {
     "EulerAncestralDiscreteScheduler": "scheduling_euler_ancestral_discrete",
     "DPMSolverMultistepScheduler": "scheduling_dpmsolver_multistep",
     "UniPCMultistepScheduler": "scheduling_unipc_multistep",
+    "LCMScheduler": "scheduling_lcm",
+    "EDMEulerScheduler": "scheduling_edm_euler",
+    "EDMDPMSolverMultistepScheduler": "scheduling_edm_dpmsolver_multistep",
 }
 # What a name fixes over the file.
 PLUS = {"algorithm_type": "dpmsolver++", "solver_order": 2}
@@ -63,6 +68,7 @@ NAMES = {
     "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", {**PLUS, "use_karras_sigmas": True}),
     "unipc": ("UniPCMultistepScheduler", {"use_karras_sigmas": False}),
     "unipc_karras": ("UniPCMultistepScheduler", {"use_karras_sigmas": True}),
+    "lcm": ("LCMScheduler", {}),
 }
 PREDICTIONS = {"epsilon": "epsilon", "v": "v_prediction", "sample": "sample"}
 
@@ -82,7 +88,7 @@ class Double(ast.NodeTransformer):
 
 
 def load(double):
-    """The seven classes, and a counter of draws that both kinds share."""
+    """The classes, and a counter of draws that both kinds share."""
     classes = {}
     for name, file in FILES.items():
         path = os.path.join(os.path.dirname(real.__file__), file + ".py")
@@ -291,6 +297,22 @@ def all_cases():
     yield plain("ddim", 1000, **SD, steps_offset=1)
 
 
+    lcm = {"spacing": ("-",), "prediction": ("-", "epsilon", "v", "sample"), "clip_sample": (False, True)}
+    yield from cases_of("lcm", {**lcm, **ZERO, "set_alpha_to_one": (False, True), "original_inference_steps": (None, 60, 7)}, {}, 20)
+    for steps in (1, 4, 8):
+        yield plain("-", steps, own="LCMScheduler", **SD, timestep_scaling=3.0)
+    for steps in (1, 2, 3, 7, 20, 50):
+        for prediction in ("-", "epsilon", "v", "sample"):
+            for more in ({}, {"final_sigmas_type": "sigma_min"}, {"sigma_min": 0.01, "sigma_max": 20.0, "sigma_data": 1.0, "rho": 5.0},
+                         {"sigma_schedule": "exponential"}):
+                yield plain("-", steps, 0.0, "-", prediction, own="EDMEulerScheduler", **more)
+                for order in (1, 2, 3):
+                    yield plain("-", steps, 0.0, "-", prediction, own="EDMDPMSolverMultistepScheduler", solver_order=order, **more)
+            for more in ({"solver_type": "heun"}, {"algorithm_type": "sde-dpmsolver++"}, {"euler_at_final": True}, {"lower_order_final": False},
+                         {"solver_type": "heun", "algorithm_type": "sde-dpmsolver++"}, {"algorithm_type": "dpmsolver"}):
+                yield plain("-", steps, 0.0, "-", prediction, own="EDMDPMSolverMultistepScheduler", **more)
+
+
 def number(v):
     return "-" if v is None else "%.10g" % v
 
@@ -308,13 +330,17 @@ def write_spacings(classes):
 def main():
     double, single = load(True), load(False)
     torch.set_default_dtype(torch.float32)
-    write_spacings(single)
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    if part in "spacing":
+        write_spacings(single)
     out, worst, counts, skipped = {}, {}, {}, {}
     for case in all_cases():
         name, cls, steps, eta, spacing, prediction, config = case
         file = (name if name != "-" else "own_" + FILES[cls][len("scheduling_"):])
         if cls == "DPMSolverMultistepScheduler" and "sigma_min" in config:
             file = "dpm_sigma_range"  # no parameter of the class, which reads it all the same where the JSON has it
+        if part not in file:
+            continue
         lines = out.setdefault(file, [])
         check = attempt(single, torch.float32, case)
         # DPM-Solver cuts a cosine schedule's Karras timesteps to integers, and float32 decides which: its word holds.
@@ -325,7 +351,8 @@ def main():
         TOLD = None
         # x0 = (x − ε)/0, then clamped: its sign. No program of finite coefficients says that.
         if config.get("rescale_betas_zero_snr") and config.get("clip_sample") and not isinstance(result, str):
-            if prediction == "epsilon" and result[2][0][0] == config["num_train_timesteps"] - 1 and cls.startswith("DD"):
+            lcm = cls == "LCMScheduler" and prediction == "-"
+            if (prediction == "epsilon" or lcm) and result[2][0][0] == config["num_train_timesteps"] - 1 and cls[0] in "DL":
                 result = check = "nonfinite"
         # A last step of length 0 (Karras with sigma_min) is 0/0 or not by the last bit: nothing to hold anyone to.
         if (result == "nonfinite") != (check == "nonfinite"):
