@@ -24,13 +24,14 @@ static void add_words(cJSON *object, const char *name, const char *const *words,
     cJSON_AddItemToObject(object, name, cJSON_CreateStringArray(words, count));
 }
 
-/* diffusers wants a number where a level's depths are equal, and lists where they are not; 1 where there are none. */
-static cJSON *depth_item(const int *depths, int count)
+/* diffusers wants a number where a level's depths are equal, and lists where they are not; a number also where there are
+ * none, of which the last level's is the middle's. */
+static cJSON *depth_item(const int *depths, int count, int otherwise)
 {
     bool equal = true;
     for (int i = 1; i < count; i++)
         equal = equal && depths[i] == depths[0];
-    return equal ? cJSON_CreateNumber(depths[0] ? depths[0] : 1) : cJSON_CreateIntArray(depths, count);
+    return equal ? cJSON_CreateNumber(depths[0] ? depths[0] : otherwise) : cJSON_CreateIntArray(depths, count);
 }
 
 static char *unet_json(const calo_unet_config *c)
@@ -42,12 +43,14 @@ static char *unet_json(const calo_unet_config *c)
     for (int i = 0; i < c->levels; i++) {
         const int *below = c->down_depths[c->levels - 1 - i], *above = c->up_depths[i];
         const int layers = c->layers_per_block[c->levels - 1 - i];
+        const bool last = i + 1 == c->levels;
         down[i] = calo_unet_attends(c, i) ? "CrossAttnDownBlock2D" : "DownBlock2D";
         up[i] = above[0] ? "CrossAttnUpBlock2D" : "UpBlock2D";
         for (int k = 0; k <= layers; k++)
             mirrored = mirrored && above[k] == below[0];
-        cJSON_AddItemToArray(depths, depth_item(c->down_depths[i], c->layers_per_block[i]));
-        cJSON_AddItemToArray(risen, depth_item(above, layers + 1));
+        cJSON_AddItemToArray(depths, depth_item(c->down_depths[i], c->layers_per_block[i],
+                                                last && c->mid_depth ? c->mid_depth : 1));
+        cJSON_AddItemToArray(risen, depth_item(above, layers + 1, 1));
     }
     cJSON_AddStringToObject(o, "_class_name", "UNet2DConditionModel");
     cJSON_AddStringToObject(o, "act_fn", "silu");

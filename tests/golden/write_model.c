@@ -1,20 +1,23 @@
 /* Writes a model's weights from its configuration alone, so that goldens need no weights in the repository:
 
-       write_model CONFIGS TOKENIZER OUT [f16] [single] [mark:NAME …]
+       write_model CONFIGS TOKENIZER OUT [f16] [single] [hollow] [mark:NAME …]
 
-   CONFIGS holds the JSON files of a diffusers folder. Every parameter is calo_random_parameter of its diffusers name, so
+   CONFIGS holds the JSON files of a diffusers folder, or is layout:NAME. Every parameter is calo_random_parameter of its diffusers name, so
    the same folder comes out wherever this runs. `single` writes one file under the names of the original files instead:
    CompVis' for UNet and VAE, OpenCLIP's (with what it has and nobody reads) for encoders with gelu. A mark is an empty
-   tensor that says something, as v_pred. */
+   tensor that says something, as v_pred. `hollow` leaves the numbers out: the file is as long, but takes no space. */
 #include "../../engine/number.h"
 #include "../../engine/shim.h"
 #include "../../engine/weights/names.h"
 #include "../../engine/weights/safetensors.h"
+#include "../../pipelines/config_json.h"
 #include "../../pipelines/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { RECORDS = 8192 };
 
@@ -35,6 +38,7 @@ typedef struct list {
     const calo_checkpoint *checkpoint;
     calo_part part;
     calo_stored type;
+    bool hollow;
 } list;
 
 static int64_t find(const list *l, const char *name)
@@ -127,10 +131,17 @@ static void write_list(const list *l, const char *path, calo_fault *fault)
 {
     calo_writer *writer = NULL;
     calo_safetensors_begin(path, l->records, l->count, &writer, fault);
-    for (int64_t i = 0; i < l->count && !fault->status; i++)
-        put_tensor(writer, &l->records[i], &l->pieces[i], fault);
+    off_t numbers = 0;
+    for (int64_t i = 0; i < l->count && !fault->status; i++) {
+        if (!l->hollow)
+            put_tensor(writer, &l->records[i], &l->pieces[i], fault);
+        numbers += (off_t)(l->pieces[i].each * l->pieces[i].count) * (off_t)calo_stored_size(l->records[i].type);
+    }
     if (!fault->status)
         calo_writer_commit(&writer, fault);
+    struct stat header;
+    if (l->hollow && !fault->status && (stat(path, &header) || truncate(path, header.st_size + numbers)))
+        calo_fail(fault, CALO_EFILE, "%s cannot be made longer", path);
 }
 
 static void copy_file(const char *from, const char *to, const char *name, calo_fault *fault)
@@ -159,6 +170,13 @@ static void read_configs(const char *folder, calo_checkpoint *c, calo_fault *fau
         if (c->has[part])
             calo_checkpoint_read_config(c, part, path, fault);
     }
+}
+
+static void open_layout(const char *name, calo_checkpoint *c, calo_fault *fault)
+{
+    calo_checkpoint_open(name, NULL, c, fault);
+    for (int part = 0; part < CALO_PARTS; part++)
+        c->parts[part].prefix = "";
 }
 
 /* The names of the published single files. */
@@ -220,22 +238,49 @@ static void write_tokenizer(const calo_checkpoint *c, int encoder, const char *c
     copy_file(settings, path, "special_tokens_map.json", fault);
 }
 
+static void put_text(const char *out, const char *name, const char *text, calo_fault *fault)
+{
+    char path[4096];
+    calo_writer *writer = NULL;
+    snprintf(path, sizeof path, "%s/%s", out, name);
+    if (!calo_writer_open(path, &writer, fault)) {
+        calo_writer_put(writer, text, strlen(text), fault);
+        calo_writer_commit(&writer, fault);
+    }
+}
+
+/* A layout's configurations are written by the library, a golden model's copied; that of a part, or the index. */
+static void put_config(const calo_checkpoint *c, int part, const char *configs, const char *out, calo_fault *fault)
+{
+    char name[64] = "model_index.json";
+    if (part < CALO_PARTS)
+        snprintf(name, sizeof name, "%s/config.json", calo_part_name((calo_part)part));
+    if (c->form != CALO_FORM_LAYOUT) {
+        copy_file(configs, out, name, fault);
+        return;
+    }
+    char *text = part < CALO_PARTS ? calo_part_json(c, (calo_part)part) : calo_index_json(c);
+    put_text(out, name, text, fault);
+    calo_free(text);
+}
+
 static void write_folder(calo_model *model, list *l, char **words, calo_fault *fault)
 {
     const char *configs = words[1], *out = words[3];
-    char path[4096], name[64];
+    char path[4096];
     calo_make_directory(out, fault);
     snprintf(path, sizeof path, "%s/scheduler", out);
     calo_make_directory(path, fault);
-    copy_file(configs, out, "model_index.json", fault);
+    put_config(&model->checkpoint, CALO_PARTS, configs, out, fault);
     copy_file(configs, out, "scheduler/scheduler_config.json", fault);
+    if (model->checkpoint.form == CALO_FORM_LAYOUT)
+        put_text(out, "scheduler/scheduler_config.json", model->checkpoint.scheduler_json, fault);
     for (int part = 0; part < CALO_PARTS && !fault->status; part++) {
         if (!model->checkpoint.has[part])
             continue;
         snprintf(path, sizeof path, "%s/%s", out, calo_part_name(part));
         calo_make_directory(path, fault);
-        snprintf(name, sizeof name, "%s/config.json", calo_part_name(part));
-        copy_file(configs, out, name, fault);
+        put_config(&model->checkpoint, part, configs, out, fault);
         if (part >= CALO_TEXT)
             write_tokenizer(&model->checkpoint, part - CALO_TEXT, configs, words[2], out, fault);
         l->count = 0;
@@ -249,16 +294,21 @@ static void write_folder(calo_model *model, list *l, char **words, calo_fault *f
 int main(int count, char **words)
 {
     calo_fault fault = { 0 };
-    bool half = false, single = false;
+    bool half = false, single = false, hollow = false;
     if (count < 4)
-        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single] [mark:NAME …]\n"), 2;
+        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single] [hollow] [mark:NAME …]\n"), 2;
     for (int i = 4; i < count; i++) {
+        hollow = hollow || strcmp(words[i], "hollow") == 0;
         half = half || strcmp(words[i], "f16") == 0;
         single = single || strcmp(words[i], "single") == 0;
     }
     calo_model *model = calo_alloc(1, sizeof *model);
     list *l = calo_alloc(1, sizeof *l);
-    read_configs(words[1], &model->checkpoint, &fault);
+    if (strncmp(words[1], "layout:", 7) == 0)
+        open_layout(words[1], &model->checkpoint, &fault);
+    else
+        read_configs(words[1], &model->checkpoint, &fault);
+    l->hollow = hollow;
     l->checkpoint = &model->checkpoint;
     l->type = half ? CALO_STORED_F16 : CALO_STORED_F32;
     if (single && !fault.status)
