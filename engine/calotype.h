@@ -114,11 +114,13 @@ typedef struct calo_load_options {
     const char *vae, *text_encoder; /* another VAE, another (first) text encoder: a file, or a folder with config.json */
     int (*on_load)(void *user, uint64_t done_bytes, uint64_t total_bytes); /* non-zero stops: CALO_ECANCELLED */
     void *user;
+    uint64_t memory_limit; /* bytes that the model and its runs may take on the device; 0: what it has. Where that does not
+                              suffice for all parts at once they take turns, which costs loading them again */
 } calo_load_options;
 
 #define CALO_LOAD_OPTIONS_INIT                                                                                         \
     {                                                                                                                  \
-        sizeof(calo_load_options), CALO_AUTO, NULL, NULL, NULL, NULL, NULL, NULL                                       \
+        sizeof(calo_load_options), CALO_AUTO, NULL, NULL, NULL, NULL, NULL, NULL, 0                                    \
     }
 
 /* Loads a diffusers folder, a single .safetensors or .ckpt file, or "layout:NAME" (a real architecture with random weights).
@@ -222,6 +224,7 @@ typedef struct calo_report {
     int row_count;
     calo_report_row *rows;
     uint64_t weight_bytes, activation_bytes; /* on the device; their sum is the peak */
+    int takes_turns;                         /* the parts do not fit at once: weight_bytes is the most of a turn */
     double peak_flops, peak_bandwidth;       /* what the roofline was drawn with */
 } calo_report;
 

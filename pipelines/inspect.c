@@ -33,7 +33,7 @@ static void count_parameter(void *user, const char *name, int rank, const int64_
 
 static cJSON *part_json(calo_model *model, calo_part part, calo_fault *fault)
 {
-    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
+    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights[part], .fault = fault,
                           .visit = count_parameter };
     tally t = { .checkpoint = &model->checkpoint, .p = &p };
     p.user = &t;

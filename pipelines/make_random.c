@@ -94,7 +94,7 @@ static calo_status put_file(const char *folder, const char *name, const char *te
 static calo_status put_part(calo_model *model, calo_part part, const char *folder, calo_stored type, calo_fault *fault)
 {
     list l = { .type = type, .fault = fault };
-    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
+    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights[part], .fault = fault,
                           .visit = note, .user = &l };
     calo_writer *writer = NULL;
     char path[4096];

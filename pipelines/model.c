@@ -1,5 +1,5 @@
 /* Loading a model: plan the weights, allocate them, fill them. */
-#include "model.h"
+#include "residency.h"
 #include "../engine/shim.h"
 #include "../engine/weights/variants.h"
 
@@ -25,19 +25,6 @@ void calo_model_part(calo_parameters *p, calo_model *model, calo_part part, bool
         calo_vae_load(p, &c->vae, with_encoder, &model->vae);
     else
         calo_clip_load(p, &c->clip[part - CALO_TEXT], &model->clip[part - CALO_TEXT]);
-}
-
-/* An inpainting model encodes the picture that it is to keep, of which an empty one is a picture, too. */
-static bool needs_encoder(const calo_model *model)
-{
-    return model->checkpoint.unet.in_channels != model->checkpoint.vae.latent_channels;
-}
-
-static void load_parts(calo_parameters *p, calo_model *model)
-{
-    for (int part = 0; part < CALO_PARTS; part++)
-        if (model->checkpoint.has[part])
-            calo_model_part(p, model, part, needs_encoder(model));
 }
 
 /* The parts must fit each other before any of them is loaded. */
@@ -92,27 +79,19 @@ static int forward_progress(void *user, uint64_t done)
     return w->options->on_load(w->options->user, done, w->total);
 }
 
+/* All parts at once where they fit; otherwise a run loads each when its turn comes. */
 static calo_status load_weights(calo_model *model, const calo_load_options *options, calo_fault *fault)
 {
-    const calo_device_info info = calo_model_device(model);
+    calo_device *device = model->context->device;
     watcher watcher = { .options = options };
-    calo_parameters p = { .checkpoint = &model->checkpoint, .random_type = model->dtype,
-                          .by_output = calo_model_device(model).backend == CALO_CUDA, .arena = &model->weights,
-                          .fault = fault, .device = model->context->device, .user = &watcher };
-    calo_arena_init(&model->weights, model->context->device, &info);
-    load_parts(&p, model);
-    if (fault->status || !model->context->device)
+    if (calo_model_plan(model, fault) || !device)
         return fault->status;
-    watcher.total = calo_arena_size(&model->weights);
-    if (calo_device_expect(p.device, model->checkpoint.path, watcher.total, calo_arena_largest(&model->weights), fault))
+    watcher.total = calo_model_bytes(model, CALO_ALL_PARTS);
+    if (watcher.total > calo_model_limit(model))
+        return CALO_OK;
+    if (calo_device_expect(device, model->checkpoint.path, watcher.total, calo_model_largest(model, CALO_ALL_PARTS), fault))
         return fault->status;
-    if (options->on_load)
-        p.on_done = forward_progress;
-    if (calo_arena_commit(&model->weights, fault) || calo_arena_map(&model->weights, fault))
-        return fault->status;
-    load_parts(&p, model);
-    calo_arena_unmap(&model->weights, fault);
-    return fault->status;
+    return calo_model_hold(model, CALO_ALL_PARTS, options->on_load ? forward_progress : NULL, &watcher, fault);
 }
 
 /* A single file has CLIP's own vocabulary; OpenCLIP's encoders pad with "!". */
@@ -152,6 +131,7 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
     made->context = context;
     made->dtype = options->dtype == CALO_AUTO ? CALO_F32 : options->dtype;
+    made->memory_limit = options->memory_limit;
     if (options->prediction && !(made->prediction = calo_copy_string(options->prediction)))
         calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
     if (!fault->status)
@@ -164,8 +144,6 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
         load_weights(made, options, fault);
     if (fault->status)
         calo_unload(&made);
-    else
-        calo_checkpoint_close_files(&made->checkpoint);
     *model = made;
     return fault->status;
 }
@@ -181,7 +159,8 @@ void calo_unload(calo_model **model)
     }
     calo_unet_free(&m->unet);
     calo_vae_free(&m->vae);
-    calo_arena_free(&m->weights);
+    for (int part = 0; part < CALO_PARTS; part++)
+        calo_arena_free(&m->weights[part]);
     calo_checkpoint_close(&m->checkpoint);
     calo_free(m->prediction);
     calo_free(m);

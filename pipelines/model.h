@@ -10,9 +10,11 @@
 
 struct calo_model {
     calo_context *context;
-    calo_checkpoint checkpoint; /* its files are closed after loading */
+    calo_checkpoint checkpoint; /* its files stay open: parts may be loaded again */
     calo_tokenizer *tokenizer[2]; /* of text_encoder and text_encoder_2; NULL: no such encoder */
-    calo_arena weights;
+    calo_arena weights[CALO_PARTS];
+    unsigned held;              /* which parts lie on the device: residency.h */
+    uint64_t memory_limit;      /* bytes on the device; 0: what it has */
     calo_clip clip[2];
     calo_unet unet;
     calo_vae vae;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-calo_status calo_report_make(const calo_ledger *ledger, const calo_model *model, uint64_t activation_bytes,
+calo_status calo_report_make(const calo_ledger *ledger, uint64_t weight_bytes, uint64_t activation_bytes, bool takes_turns,
                              const calo_device_info *info, calo_report **report, calo_fault *fault)
 {
     calo_report *made = calo_alloc(1, sizeof *made);
@@ -26,7 +26,8 @@ calo_status calo_report_make(const calo_ledger *ledger, const calo_model *model,
                                   .seconds = e->seconds };
         snprintf(row->shape, sizeof row->shape, "%s", e->shape);
     }
-    made->weight_bytes = calo_arena_size(&model->weights);
+    made->weight_bytes = weight_bytes;
+    made->takes_turns = takes_turns;
     made->activation_bytes = activation_bytes;
     made->peak_flops = info->peak_flops;
     made->peak_bandwidth = info->peak_bandwidth;

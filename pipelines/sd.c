@@ -11,8 +11,8 @@
 #include "../kernels/elementwise/elementwise.h"
 #include "../kernels/ledger.h"
 #include "metadata.h"
-#include "model.h"
 #include "report.h"
+#include "residency.h"
 #include "stage.h"
 
 #include <inttypes.h>
@@ -32,6 +32,9 @@ typedef struct flow {
     int width, height, scale; /* pixels; pixels a latent */
     calo_dump dump;
     int image;                /* which of request.count */
+    calo_rng *rngs;           /* [count] */
+    calo_tensor *latents, *beside; /* [count]; beside: for an inpainting model */
+    bool takes_turns;         /* the models' parts do not fit on the device at once */
     double begin;
     calo_timing *timing;
     calo_image **images;      /* NULL: they stay on the device */
@@ -186,57 +189,118 @@ static void hand_over(flow *f, calo_tensor decoded)
     calo_expect_finite(&f->run, decoded, "the decoded picture");
 }
 
-/* Latents through one stage, to the next. */
-static calo_tensor denoise(flow *f, calo_tensor latents, calo_rng *rng)
+/* ---- turns ------------------------------------------------------------------------------------------------------ */
+
+/* The parts of stage `number`'s model are to be on the device now; where parts take turns, no others. */
+static void take_turn(flow *f, int number, unsigned parts)
 {
-    const calo_stage *stage = &f->stages[f->stage];
+    calo_fault *fault = f->run.fault;
+    if (!f->run.device || calo_failed(&f->run))
+        return;
+    if (f->takes_turns) {
+        f->run.device->api->finish(f->run.device, fault); /* nobody reads what is given back */
+        for (int i = 0; i < f->stage_count && !fault->status; i++)
+            calo_model_evict(f->stages[i].model, i == number ? parts : 0, fault);
+    }
+    if (!fault->status)
+        calo_model_hold(f->stages[number].model, f->takes_turns ? parts : CALO_ALL_PARTS, NULL, NULL, fault);
+}
+
+enum { ENCODERS = CALO_BIT(CALO_TEXT) | CALO_BIT(CALO_TEXT_2) };
+
+/* Weights on the device at a run's fullest. */
+static uint64_t weight_bytes(const flow *f, bool takes_turns)
+{
+    static const unsigned turns[] = { ENCODERS, CALO_BIT(CALO_UNET), CALO_BIT(CALO_VAE) };
+    uint64_t all = 0, most = 0;
+    for (int i = 0; i < f->stage_count; i++) {
+        all += calo_model_bytes(f->stages[i].model, CALO_ALL_PARTS);
+        for (int k = 0; k < 3; k++) {
+            const uint64_t turn = calo_model_bytes(f->stages[i].model, turns[k]);
+            most = turn > most ? turn : most;
+        }
+    }
+    return takes_turns ? most : all;
+}
+
+/* ---- the run ---------------------------------------------------------------------------------------------------- */
+
+static void encode(flow *f)
+{
+    for (int i = 0; i < f->stage_count; i++) {
+        take_turn(f, i, ENCODERS);
+        calo_stage_encode(&f->run, &f->stages[i], dumping(f) && i == 0 ? &f->dump : NULL);
+    }
+    if (f->run.device && !calo_failed(&f->run))
+        f->run.device->api->finish(f->run.device, f->run.fault);
+}
+
+/* Every picture's own generator: its latents first, and what an inpainting model sees beside them. */
+static void draw(flow *f)
+{
+    calo_run *run = &f->run;
+    const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.vae.latent_channels };
+    if (f->model->checkpoint.unet.in_channels != dims[3])
+        take_turn(f, 0, CALO_BIT(CALO_VAE));
+    for (int i = 0; i < f->request->count && !calo_failed(run); i++) {
+        run->label = "scheduler";
+        calo_rng_seed(&f->rngs[i], f->request->seed + (uint64_t)i);
+        f->latents[i] = calo_new(run, CALO_F32, 4, dims);
+        calo_draw_latents(run, &f->rngs[i], f->latents[i]);
+        if (dumping(f))
+            calo_dump_append(&f->dump, run, "noise", f->latents[i]);
+        f->beside[i] = calo_stage_mask_all(run, &f->stages[0], &f->rngs[i], f->width, f->height);
+    }
+}
+
+/* All latents through one stage. */
+static void denoise(flow *f)
+{
+    calo_stage *stage = &f->stages[f->stage];
     const calo_denoise loop = { .program = stage->program, .guidance = stage->guided ? stage->guidance : 1,
                                 .begin_step = begin_step, .predict = predict, .on_step = on_step,
                                 .on_tensor = dumping(f) ? on_tensor : NULL, .user = f };
-    return calo_denoise_run(&f->run, &loop, latents, rng);
+    /* A plan needs one picture: the others take the same memory again. */
+    const int count = f->run.device ? f->request->count : 1;
+    take_turn(f, f->stage, CALO_BIT(CALO_UNET));
+    calo_stage_prepare(&f->run, stage, f->width, f->height);
+    for (f->image = 0; f->image < count && !calo_failed(&f->run); f->image++) {
+        stage->beside = f->stage == 0 ? f->beside[f->image] : (calo_tensor){ .type = CALO_AUTO };
+        f->latents[f->image] = calo_denoise_run(&f->run, &loop, f->latents[f->image], &f->rngs[f->image]);
+    }
+    calo_stage_release(&f->run, stage);
 }
 
-static void one_image(flow *f)
+static void decode(flow *f)
 {
     calo_run *run = &f->run;
-    calo_rng rng;
-    const int64_t dims[] = { 1, f->height / f->scale, f->width / f->scale, f->model->checkpoint.vae.latent_channels };
-    run->label = "scheduler";
-    calo_rng_seed(&rng, f->request->seed + (uint64_t)f->image);
-    calo_tensor latents = calo_new(run, CALO_F32, 4, dims);
-    calo_draw_latents(run, &rng, latents);
-    if (dumping(f))
-        calo_dump_append(&f->dump, run, "noise", latents);
-    for (f->stage = 0; f->stage < f->stage_count; f->stage++) {
-        calo_stage_mask_all(run, &f->stages[f->stage], &rng, f->width, f->height);
-        latents = denoise(f, latents, &rng);
-    }
-
+    const int last = f->stage_count - 1, count = run->device ? f->request->count : 1;
     const double begin = calo_seconds();
-    calo_tensor decoded = calo_vae_decode(run, &f->stages[f->stage_count - 1].model->vae, latents, 0);
-    if (f->request->device_output)
-        hand_over(f, decoded);
-    if (f->images)
-        finish_image(f, decoded);
-    f->timing->decode_s += calo_seconds() - begin;
-    calo_drop(run, &decoded);
-    calo_drop(run, &latents);
+    take_turn(f, last, CALO_BIT(CALO_VAE));
+    for (f->image = 0; f->image < count && !calo_failed(run); f->image++) {
+        calo_tensor decoded = calo_vae_decode(run, &f->stages[last].model->vae, f->latents[f->image], 0);
+        if (f->request->device_output)
+            hand_over(f, decoded);
+        if (f->images)
+            finish_image(f, decoded);
+        calo_drop(run, &decoded);
+    }
+    f->timing->decode_s = calo_seconds() - begin;
 }
 
 static void run_all(flow *f)
 {
     f->begin = calo_seconds();
-    for (int i = 0; i < f->stage_count; i++)
-        calo_stage_prepare(&f->run, &f->stages[i], f->width, f->height, dumping(f) && i == 0 ? &f->dump : NULL);
-    if (f->run.device && !calo_failed(&f->run))
-        f->run.device->api->finish(f->run.device, f->run.fault);
+    encode(f);
     f->timing->encode_s = calo_seconds() - f->begin;
-    /* A plan needs one image: the others take the same memory again. */
-    const int count = f->run.device ? f->request->count : 1;
-    for (f->image = 0; f->image < count && !calo_failed(&f->run); f->image++)
-        one_image(f);
-    for (int i = 0; i < f->stage_count; i++)
-        calo_stage_release(&f->run, &f->stages[i]);
+    draw(f);
+    for (f->stage = 0; f->stage < f->stage_count; f->stage++)
+        denoise(f);
+    decode(f);
+    for (int i = 0; i < f->request->count; i++) {
+        calo_drop(&f->run, &f->latents[i]);
+        calo_drop(&f->run, &f->beside[i]);
+    }
     f->timing->total_s = calo_seconds() - f->begin;
 }
 
@@ -273,13 +337,24 @@ static calo_status flow_open(flow *f, calo_model *model, const calo_request *req
                          .fault = &model->context->fault };
     calo_fault_clear(f->run.fault);
     calo_arena_init(&f->arena, model->context->device, &f->run.info);
-    return check_request(f) ? f->run.fault->status : open_stages(f);
+    if (check_request(f))
+        return f->run.fault->status;
+    const size_t count = (size_t)request->count;
+    f->rngs = calo_alloc(count, sizeof *f->rngs);
+    f->latents = calo_alloc(count, sizeof *f->latents);
+    f->beside = calo_alloc(count, sizeof *f->beside);
+    if (!f->rngs || !f->latents || !f->beside)
+        return calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for %zu pictures", count);
+    return open_stages(f);
 }
 
 static void flow_close(flow *f)
 {
     calo_arena_free(&f->arena);
     calo_dump_free(&f->dump);
+    calo_free(f->rngs);
+    calo_free(f->latents);
+    calo_free(f->beside);
     if (f->output)
         f->model->context->device->api->release(f->model->context->device, f->output);
     for (int i = 0; i < 2; i++)
@@ -296,12 +371,29 @@ static calo_status plan(flow *f, calo_ledger *ledger)
     return f->run.fault->status;
 }
 
-static calo_status fit(const flow *f)
+/* Decides from the plan whether parts take turns, and whether even that is too much; makes room for the run. */
+static calo_status fit(flow *f)
 {
+    const calo_model *model = f->model;
+    const uint64_t limit = calo_model_limit(model), activations = calo_arena_size(&f->arena);
+    const uint64_t all = weight_bytes(f, false), least = weight_bytes(f, true);
     char what[64];
+    calo_fault *fault = f->run.fault;
+    f->takes_turns = all > limit || activations > limit - all;
+    if (f->takes_turns && (least > limit || activations > limit - least))
+        return calo_fail(fault, CALO_EMEMORY,
+                         "%d × %d: %" PRIu64 " bytes of device memory are needed even when the model's parts take turns, %"
+                         PRIu64 " of them for activations; there may be %" PRIu64, f->width, f->height,
+                         least + activations, activations, limit);
+    for (int i = 0; i < f->stage_count && f->takes_turns; i++)
+        if (calo_model_evict(f->stages[i].model, 0, fault))
+            return fault->status;
+    if (f->takes_turns)
+        calo_log(model->context, CALO_LOG_WARNING,
+                         "parts take turns: %" PRIu64 " bytes at most, %" PRIu64 " would be needed at once", least + activations,
+                         all + activations);
     snprintf(what, sizeof what, "%d × %d", f->width, f->height);
-    return calo_device_expect(f->model->context->device, what, calo_arena_size(&f->arena),
-                              calo_arena_largest(&f->arena), f->run.fault);
+    return calo_device_expect(model->context->device, what, activations, calo_arena_largest(&f->arena), fault);
 }
 
 /* Where the images go. */
@@ -354,7 +446,8 @@ calo_status calo_generate(calo_model *model, const calo_request *request, calo_i
     if (!status && request->dump)
         status = calo_dump_write(&f.dump, request->dump, f.run.fault);
     if (!status && request->report)
-        status = calo_report_make(&ledger, model, calo_arena_size(&f.arena), &f.run.info, request->report, f.run.fault);
+        status = calo_report_make(&ledger, weight_bytes(&f, f.takes_turns), calo_arena_size(&f.arena), f.takes_turns,
+                                  &f.run.info, request->report, f.run.fault);
     for (int i = 0; status && images && request->size == sizeof *request && i < request->count; i++)
         calo_free_image(&images[i]);
     calo_ledger_free(&ledger);
@@ -371,8 +464,10 @@ calo_status calo_plan(calo_model *model, const calo_request *request, calo_repor
     calo_status status = flow_open(&f, model, request, &timing);
     if (!status)
         status = plan(&f, &ledger);
+    const uint64_t activations = calo_arena_size(&f.arena);
+    const bool turns = !status && model->memory_limit && weight_bytes(&f, false) + activations > model->memory_limit;
     if (!status)
-        status = calo_report_make(&ledger, model, calo_arena_size(&f.arena), &f.run.info, report, f.run.fault);
+        status = calo_report_make(&ledger, weight_bytes(&f, turns), activations, turns, &f.run.info, report, f.run.fault);
     calo_ledger_free(&ledger);
     flow_close(&f);
     return status;

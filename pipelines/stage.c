@@ -97,12 +97,16 @@ static calo_tensor sizes_of(calo_run *run, const calo_stage *stage, int width, i
     return upload(run, halves * count, values);
 }
 
-void calo_stage_prepare(calo_run *run, calo_stage *stage, int width, int height, calo_dump *dump)
+void calo_stage_encode(calo_run *run, calo_stage *stage, calo_dump *dump)
+{
+    stage->context = calo_text_encode(run, &stage->text, &stage->pooled, dump);
+}
+
+void calo_stage_prepare(calo_run *run, calo_stage *stage, int width, int height)
 {
     const calo_unet_config *config = &stage->model->checkpoint.unet;
     calo_tensor strength = { 0 };
-    calo_unet_condition condition = { .pooled = { .type = CALO_AUTO } };
-    condition.context = calo_text_encode(run, &stage->text, &condition.pooled, dump);
+    calo_unet_condition condition = { .context = stage->context, .pooled = stage->pooled };
     run->label = "unet";
     condition.timesteps = timesteps_of(run, stage->program);
     if (config->text_time)
@@ -118,14 +122,15 @@ void calo_stage_prepare(calo_run *run, calo_stage *stage, int width, int height,
     calo_drop(run, &condition.sizes);
     calo_drop(run, &condition.guidance);
     calo_drop(run, &strength);
-    calo_drop(run, &condition.pooled);
-    calo_drop(run, &condition.context);
+    calo_drop(run, &stage->pooled);
+    calo_drop(run, &stage->context);
 }
 
 void calo_stage_release(calo_run *run, calo_stage *stage)
 {
     calo_unet_cache_free(run, &stage->model->unet, &stage->cache);
-    calo_drop(run, &stage->beside);
+    calo_drop(run, &stage->pooled);
+    calo_drop(run, &stage->context);
 }
 
 /* ---- inpainting models ------------------------------------------------------------------------------------------ */
@@ -149,12 +154,13 @@ static void fill_beside(const calo_stage *stage, calo_rng *rng, int64_t pixels, 
     }
 }
 
-void calo_stage_mask_all(calo_run *run, calo_stage *stage, calo_rng *rng, int width, int height)
+calo_tensor calo_stage_mask_all(calo_run *run, const calo_stage *stage, calo_rng *rng, int width, int height)
 {
+    calo_tensor made = { 0 };
     const calo_vae_config *vae = &stage->model->checkpoint.vae;
     const int64_t channels = vae->latent_channels, halves = stage->guided ? 2 : 1;
     if (stage->model->checkpoint.unet.in_channels == channels || calo_failed(run))
-        return;
+        return made;
     calo_tensor image = calo_new(run, run->dtype, 4, (int64_t[]){ 1, height, width, vae->in_channels });
     float *empty = calo_alloc((size_t)calo_tensor_count(image), sizeof *empty);
     if (empty)
@@ -165,13 +171,12 @@ void calo_stage_mask_all(calo_run *run, calo_stage *stage, calo_rng *rng, int wi
     calo_tensor moments = calo_vae_encode(run, &stage->model->vae, image);
     calo_drop(run, &image);
     if (calo_failed(run))
-        return;
+        return made;
     const int64_t pixels = moments.dims[1] * moments.dims[2];
     float *values = calo_alloc((size_t)(pixels * 2 * channels), sizeof *values);
     float *drawn = calo_alloc((size_t)(pixels * channels), sizeof *drawn);
     float *beside = calo_alloc((size_t)(pixels * (channels + 1)), sizeof *beside);
-    calo_drop(run, &stage->beside);
-    stage->beside = calo_new(run, run->dtype, 4, (int64_t[]){ halves, moments.dims[1], moments.dims[2], channels + 1 });
+    made = calo_new(run, run->dtype, 4, (int64_t[]){ halves, moments.dims[1], moments.dims[2], channels + 1 });
     if (!values || !drawn || !beside)
         calo_fail(run->fault, CALO_EMEMORY, "no host memory for masked latents");
     calo_download(run, moments, values);
@@ -179,11 +184,12 @@ void calo_stage_mask_all(calo_run *run, calo_stage *stage, calo_rng *rng, int wi
     if (!calo_failed(run) && run->device) {
         fill_beside(stage, rng, pixels, values, drawn, beside);
         for (int64_t i = 0; i < halves; i++)
-            calo_upload(run, calo_batches(stage->beside, i, 1), beside);
+            calo_upload(run, calo_batches(made, i, 1), beside);
     }
     calo_free(values);
     calo_free(drawn);
     calo_free(beside);
+    return made;
 }
 
 /* ---- steps ------------------------------------------------------------------------------------------------------ */

@@ -24,7 +24,7 @@ typedef struct options {
     calo_type dtype;
     int width, height, steps, count, clip_skip, threads;
     double guidance, eta, refiner_start;
-    uint64_t seed;
+    uint64_t seed, memory_limit;
     bool random_seed, quiet, json, layouts, variants, help;
 } options;
 

@@ -102,6 +102,7 @@ int session_open(session *s, const options *o, const char *device)
     load_options.prediction = o->prediction;
     load_options.variant = o->variant;
     load_options.vae = o->vae;
+    load_options.memory_limit = o->memory_limit;
     load_options.text_encoder = o->text_encoder;
     load_options.on_load = progress_load;
     const double begin = now();

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef enum kind { TEXT, INTEGER, NUMBER, SEED, DTYPE, FLAG } kind;
+typedef enum kind { TEXT, INTEGER, NUMBER, BYTES, SEED, DTYPE, FLAG } kind;
 
 static const struct option {
     const char *name, *takes;
@@ -44,6 +44,8 @@ static const struct option {
     { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, cuda, cuda:N, opencl or opencl:N (auto)" },
     { "--dtype", "TYPE", DTYPE, OPTIONS_COMMON | OPTIONS_DTYPE, FIELD(dtype), "auto, f32, f16 or bf16 (auto)" },
     { "--threads", "N", INTEGER, OPTIONS_COMMON, FIELD(threads), "processor threads of a PoCL device (all)" },
+    { "--memory-limit", "BYTES", BYTES, OPTIONS_COMMON, FIELD(memory_limit),
+      "of device memory, also 9GB or 512MB; parts take turns (what there is)" },
     { "--quiet", NULL, FLAG, OPTIONS_COMMON, FIELD(quiet), "no progress" },
     { "--layouts", NULL, FLAG, OPTIONS_INFO, FIELD(layouts), "list the names that layout:NAME takes" },
     { "--variants", NULL, FLAG, OPTIONS_INFO, FIELD(variants), "list the kinds of model, and what tells each" },
@@ -81,6 +83,23 @@ static int parse_number(const struct option *option, const char *word, double *v
     if (end == word || *end || !isfinite(*value))
         return complain(2, "%s takes a finite number, not '%s'", option->name, word);
     return 0;
+}
+
+/* A number of bytes, or of kB, MB and GB (10^3, 10^6, 10^9). */
+static int parse_bytes(const struct option *option, const char *word, uint64_t *value)
+{
+    static const struct {
+        const char *unit;
+        double factor;
+    } units[] = { { "", 1 }, { "kB", 1e3 }, { "MB", 1e6 }, { "GB", 1e9 } };
+    char *end;
+    const double parsed = strtod(word, &end);
+    for (size_t i = 0; end != word && i < sizeof units / sizeof *units; i++)
+        if (strcmp(end, units[i].unit) == 0 && parsed * units[i].factor >= 1 && parsed * units[i].factor < 1e18) {
+            *value = (uint64_t)(parsed * units[i].factor);
+            return 0;
+        }
+    return complain(2, "%s takes a number of bytes, as 9000000000 or 9GB, not '%s'", option->name, word);
 }
 
 /* Not a secret: it only has to differ from one run to the next. */
@@ -135,6 +154,8 @@ static int set(options *o, const struct option *option, const char *word)
         return parse_integer(option, word, field);
     case NUMBER:
         return parse_number(option, word, field);
+    case BYTES:
+        return parse_bytes(option, word, field);
     case SEED:
         return parse_seed(option, word, o);
     case DTYPE:

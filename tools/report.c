@@ -42,6 +42,8 @@ void report_print(const calo_report *report, bool measured)
     printf("\nFLOPs   %.3f T\ntraffic %.2f GB\nmemory  %.3f GB on the device: weights %.3f, activations %.3f\n", flops / 1e12,
            bytes / 1e9, (double)(report->weight_bytes + report->activation_bytes) / 1e9,
            (double)report->weight_bytes / 1e9, (double)report->activation_bytes / 1e9);
+    if (report->takes_turns)
+        printf("        the model's parts take turns: they do not fit at once\n");
     printf("floor   %.2f s at %.0f GFLOP/s and %.1f GB/s\n", roofline, report->peak_flops / 1e9,
            report->peak_bandwidth / 1e9);
     if (measured)
@@ -79,6 +81,7 @@ void report_print_json(const calo_report *report, bool measured)
     cJSON_AddNumberToObject(object, "weight_bytes", (double)report->weight_bytes);
     cJSON_AddNumberToObject(object, "activation_bytes", (double)report->activation_bytes);
     cJSON_AddNumberToObject(object, "peak_device_bytes", (double)(report->weight_bytes + report->activation_bytes));
+    cJSON_AddBoolToObject(object, "takes_turns", report->takes_turns);
     cJSON_AddNumberToObject(object, "peak_flops", report->peak_flops);
     cJSON_AddNumberToObject(object, "peak_bandwidth", report->peak_bandwidth);
     char *text = cJSON_Print(object);

@@ -84,7 +84,7 @@ static bool lists_as(const char *name, const listing *expected, listing *own)
     own->count = 0;
     if (calo_checkpoint_open(path, NULL, &model.checkpoint, &fault))
         return fail(name, fault.text, "");
-    calo_parameters p = { .checkpoint = &model.checkpoint, .arena = &model.weights, .fault = &fault, .visit = note, .user = &v };
+    calo_parameters p = { .checkpoint = &model.checkpoint, .arena = model.weights, .fault = &fault, .visit = note, .user = &v };
     for (int part = 0; part < CALO_PARTS; part++)
         if (model.checkpoint.has[part]) {
             v.part = (calo_part)part;

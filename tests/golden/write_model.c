@@ -98,7 +98,7 @@ static void note_values(list *l, const char *name, const double *values)
 
 static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
 {
-    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights, .fault = fault,
+    calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights[part], .fault = fault,
                           .visit = note, .user = l };
     l->part = part;
     calo_model_part(&p, model, part, true);
