@@ -198,12 +198,14 @@ typedef struct calo_request {
                                decoded images, −1 … 1, in the stream's order; 0: none */
     calo_model *refiner;     /* of the same context: it does the part of the schedule from refiner_start on; or NULL */
     double refiner_start;    /* 0 … 1, exclusive */
+    int tile;                /* the VAE works in tiles of so many pixels, a multiple of 32, blended over a quarter; 0: in
+                                tiles only where whole pictures do not fit */
 } calo_request;
 
 #define CALO_REQUEST_INIT                                                                                              \
     {                                                                                                                  \
         sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL, \
-            0, NULL, 0.8                                                                                               \
+            0, NULL, 0.8, 0                                                                                            \
     }
 
 /* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. With a device_output

@@ -10,6 +10,7 @@
 #include "../engine/shim.h"
 #include "../kernels/elementwise/elementwise.h"
 #include "../kernels/ledger.h"
+#include "decode.h"
 #include "metadata.h"
 #include "report.h"
 #include "residency.h"
@@ -34,6 +35,7 @@ typedef struct flow {
     int image;                /* which of request.count */
     calo_rng *rngs;           /* [count] */
     calo_tensor *latents, *beside; /* [count]; beside: for an inpainting model */
+    int tile;                 /* of the VAE, pixels; 0: pictures are decoded whole */
     bool takes_turns;         /* the models' parts do not fit on the device at once */
     double begin;
     calo_timing *timing;
@@ -64,6 +66,10 @@ static calo_status check_request(flow *f)
         return calo_fail(fault, CALO_EUSAGE, "count must be 1 … %d, not %d", COUNT_LIMIT, r->count);
     if (!isfinite(r->guidance) || fabs(r->guidance) > 1e6)
         return calo_fail(fault, CALO_EUSAGE, "guidance must be a finite number, not %g", r->guidance);
+    f->tile = r->tile;
+    if (r->tile && (r->tile < 64 || r->tile > PIXEL_LIMIT || r->tile % 32 || r->tile % (4 * f->scale)))
+        return calo_fail(fault, CALO_EUSAGE, "tile must be a multiple of %d from 64 on, not %d",
+                         4 * f->scale > 32 ? 4 * f->scale : 32, r->tile);
     if (UINT64_MAX - r->seed < (uint64_t)r->count - 1)
         return calo_fail(fault, CALO_EUSAGE, "seed %" PRIu64 " and %d images pass 2^64 − 1", r->seed, r->count);
     return CALO_OK;
@@ -249,7 +255,8 @@ static void draw(flow *f)
         calo_draw_latents(run, &f->rngs[i], f->latents[i]);
         if (dumping(f))
             calo_dump_append(&f->dump, run, "noise", f->latents[i]);
-        f->beside[i] = calo_stage_mask_all(run, &f->stages[0], &f->rngs[i], f->width, f->height);
+        f->beside[i] = calo_stage_mask_all(run, &f->stages[0], &f->rngs[i], f->width, f->height,
+                                           f->tile);
     }
 }
 
@@ -278,7 +285,7 @@ static void decode(flow *f)
     const double begin = calo_seconds();
     take_turn(f, last, CALO_BIT(CALO_VAE));
     for (f->image = 0; f->image < count && !calo_failed(run); f->image++) {
-        calo_tensor decoded = calo_vae_decode(run, &f->stages[last].model->vae, f->latents[f->image], 0);
+        calo_tensor decoded = calo_decode_latents(run, f->stages[last].model, f->latents[f->image], f->tile);
         if (f->request->device_output)
             hand_over(f, decoded);
         if (f->images)
@@ -371,29 +378,57 @@ static calo_status plan(flow *f, calo_ledger *ledger)
     return f->run.fault->status;
 }
 
-/* Decides from the plan whether parts take turns, and whether even that is too much; makes room for the run. */
-static calo_status fit(flow *f)
+static bool fits(const flow *f, bool takes_turns)
 {
+    const uint64_t limit = calo_model_limit(f->model), weights = weight_bytes(f, takes_turns);
+    return weights <= limit && calo_arena_size(&f->arena) <= limit - weights;
+}
+
+/* Plans, and decides from the plan whether parts take turns, and whether the VAE works in tiles, of half the model's own
+ * size; CALO_EMEMORY when even that is too much. */
+static calo_status decide(flow *f, calo_ledger *ledger)
+{
+    enum { LEAST = 256 };
     const calo_model *model = f->model;
-    const uint64_t limit = calo_model_limit(model), activations = calo_arena_size(&f->arena);
-    const uint64_t all = weight_bytes(f, false), least = weight_bytes(f, true);
-    char what[64];
-    calo_fault *fault = f->run.fault;
-    f->takes_turns = all > limit || activations > limit - all;
-    if (f->takes_turns && (least > limit || activations > limit - least))
-        return calo_fail(fault, CALO_EMEMORY,
+    const int half = model->checkpoint.unet.sample_size * f->scale / 2 / 32 * 32;
+    if (plan(f, ledger))
+        return f->run.fault->status;
+    f->takes_turns = !fits(f, false);
+    if (f->takes_turns && !fits(f, true) && !f->tile) {
+        f->tile = half > LEAST ? half : LEAST;
+        calo_log(model->context, CALO_LOG_WARNING, "the VAE works in tiles of %d pixels: whole pictures do not fit", f->tile);
+        calo_arena_free(&f->arena);
+        calo_arena_init(&f->arena, model->context->device, &f->run.info);
+        if (ledger) {
+            calo_ledger_free(ledger);
+            *ledger = (calo_ledger){ 0 };
+        }
+        if (plan(f, ledger))
+            return f->run.fault->status;
+    }
+    const uint64_t activations = calo_arena_size(&f->arena), need = weight_bytes(f, true) + activations;
+    if (f->takes_turns && !fits(f, true))
+        return calo_fail(f->run.fault, CALO_EMEMORY,
                          "%d × %d: %" PRIu64 " bytes of device memory are needed even when the model's parts take turns, %"
-                         PRIu64 " of them for activations; there may be %" PRIu64, f->width, f->height,
-                         least + activations, activations, limit);
-    for (int i = 0; i < f->stage_count && f->takes_turns; i++)
-        if (calo_model_evict(f->stages[i].model, 0, fault))
-            return fault->status;
+                         PRIu64 " of them for activations; there may be %" PRIu64, f->width, f->height, need, activations,
+                         calo_model_limit(model));
     if (f->takes_turns)
         calo_log(model->context, CALO_LOG_WARNING,
-                         "parts take turns: %" PRIu64 " bytes at most, %" PRIu64 " would be needed at once", least + activations,
-                         all + activations);
+                 "the model's parts take turns: %" PRIu64 " bytes at most, where all at once need %" PRIu64, need,
+                 weight_bytes(f, false) + activations);
+    return CALO_OK;
+}
+
+/* Makes room for the run. */
+static calo_status fit(flow *f)
+{
+    char what[64];
+    for (int i = 0; i < f->stage_count && f->takes_turns; i++)
+        if (calo_model_evict(f->stages[i].model, 0, f->run.fault))
+            return f->run.fault->status;
     snprintf(what, sizeof what, "%d × %d", f->width, f->height);
-    return calo_device_expect(model->context->device, what, activations, calo_arena_largest(&f->arena), fault);
+    return calo_device_expect(f->model->context->device, what, calo_arena_size(&f->arena), calo_arena_largest(&f->arena),
+                              f->run.fault);
 }
 
 /* Where the images go. */
@@ -426,7 +461,7 @@ calo_status calo_generate(calo_model *model, const calo_request *request, calo_i
     if (!status)
         status = take_output(&f, images != NULL);
     if (!status)
-        status = plan(&f, NULL);
+        status = decide(&f, NULL);
     if (!status)
         status = fit(&f);
     if (!status)
@@ -463,11 +498,10 @@ calo_status calo_plan(calo_model *model, const calo_request *request, calo_repor
     *report = NULL;
     calo_status status = flow_open(&f, model, request, &timing);
     if (!status)
-        status = plan(&f, &ledger);
-    const uint64_t activations = calo_arena_size(&f.arena);
-    const bool turns = !status && model->memory_limit && weight_bytes(&f, false) + activations > model->memory_limit;
+        status = decide(&f, &ledger);
     if (!status)
-        status = calo_report_make(&ledger, weight_bytes(&f, turns), activations, turns, &f.run.info, report, f.run.fault);
+        status = calo_report_make(&ledger, weight_bytes(&f, f.takes_turns), calo_arena_size(&f.arena), f.takes_turns,
+                                  &f.run.info, report, f.run.fault);
     calo_ledger_free(&ledger);
     flow_close(&f);
     return status;

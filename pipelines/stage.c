@@ -1,5 +1,6 @@
 /* A stage: conditions in, predictions out. */
 #include "stage.h"
+#include "decode.h"
 #include "../engine/shim.h"
 #include "../engine/weights/variants.h"
 #include "../kernels/concat/concat.h"
@@ -154,21 +155,22 @@ static void fill_beside(const calo_stage *stage, calo_rng *rng, int64_t pixels, 
     }
 }
 
-calo_tensor calo_stage_mask_all(calo_run *run, const calo_stage *stage, calo_rng *rng, int width, int height)
+calo_tensor calo_stage_mask_all(calo_run *run, const calo_stage *stage, calo_rng *rng, int width, int height,
+                                int tile)
 {
     calo_tensor made = { 0 };
     const calo_vae_config *vae = &stage->model->checkpoint.vae;
     const int64_t channels = vae->latent_channels, halves = stage->guided ? 2 : 1;
     if (stage->model->checkpoint.unet.in_channels == channels || calo_failed(run))
         return made;
-    calo_tensor image = calo_new(run, run->dtype, 4, (int64_t[]){ 1, height, width, vae->in_channels });
+    calo_tensor image = calo_new(run, CALO_F32, 4, (int64_t[]){ 1, height, width, vae->in_channels });
     float *empty = calo_alloc((size_t)calo_tensor_count(image), sizeof *empty);
     if (empty)
         calo_upload(run, image, empty);
     else
         calo_fail(run->fault, CALO_EMEMORY, "no host memory for an empty picture");
     calo_free(empty);
-    calo_tensor moments = calo_vae_encode(run, &stage->model->vae, image);
+    calo_tensor moments = calo_encode_picture(run, stage->model, image, tile);
     calo_drop(run, &image);
     if (calo_failed(run))
         return made;

@@ -33,8 +33,9 @@ void calo_stage_prepare(calo_run *run, calo_stage *stage, int width, int height)
 void calo_stage_release(calo_run *run, calo_stage *stage);
 
 /* What an inpainting model that is given no picture sees beside the latents: it repaints all of an empty one. Needs the
- * VAE. `rng` goes on from the latents' draw. No tensor for other models. */
-calo_tensor calo_stage_mask_all(calo_run *run, const calo_stage *stage, calo_rng *rng, int width, int height);
+ * VAE. `rng` goes on from the latents' draw. `tile` is calo_encode_picture's. No tensor for other models. */
+calo_tensor calo_stage_mask_all(calo_run *run, const calo_stage *stage, calo_rng *rng, int width, int height,
+                                int tile);
 
 /* For calo_denoise: these take the stage as `user`. */
 void calo_stage_begin_step(const calo_stage *stage, calo_run *run, int call);

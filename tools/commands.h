@@ -22,7 +22,7 @@ typedef struct options {
     const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump, *vae, *text_encoder, *refiner;
     const char *dtype_name;
     calo_type dtype;
-    int width, height, steps, count, clip_skip, threads;
+    int width, height, steps, count, clip_skip, threads, tile;
     double guidance, eta, refiner_start;
     uint64_t seed, memory_limit;
     bool random_seed, quiet, json, layouts, variants, help;

@@ -59,6 +59,7 @@ static int fill_request(session *s, const options *o)
     s->request.spacing = o->spacing;
     s->request.clip_skip = o->clip_skip;
     s->request.dump = o->dump;
+    s->request.tile = o->tile;
     if (o->steps < 1 || o->steps > 1000)
         return complain(2, "--steps must be 1 … 1000, not %d", o->steps);
     if (o->count < 1 || o->count > 1000)

@@ -40,6 +40,7 @@ static const struct option {
     { "--text-encoder", "PATH", TEXT, OPTIONS_FLOW, FIELD(text_encoder), "another (first) text encoder, likewise" },
     { "--refiner", "PATH", TEXT, OPTIONS_FLOW, FIELD(refiner), "a second model for the end of the schedule" },
     { "--refiner-start", "X", NUMBER, OPTIONS_FLOW, FIELD(refiner_start), "where it takes over, between 0 and 1 (0.8)" },
+    { "--tile", "N", INTEGER, OPTIONS_FLOW, FIELD(tile), "the VAE in tiles of N pixels, a multiple of 32 (only if it must)" },
     { "--dump", "FILE", TEXT, OPTIONS_FLOW, FIELD(dump), "a .safetensors file with what each stage produced" },
     { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, cuda, cuda:N, opencl or opencl:N (auto)" },
     { "--dtype", "TYPE", DTYPE, OPTIONS_COMMON | OPTIONS_DTYPE, FIELD(dtype), "auto, f32, f16 or bf16 (auto)" },
