@@ -35,6 +35,8 @@ static const struct global {
     { "torch", "float32", INERT, 0 },
     { "torch", "float16", INERT, 0 },
     { "torch", "bfloat16", INERT, 0 },
+    { "builtins", "set", INERT, 0 },
+    { "__builtin__", "set", INERT, 0 },
     { "_codecs", "encode", INERT, 0 },
     { "numpy", "dtype", INERT, 0 },
     { "numpy.core.multiarray", "scalar", INERT, 0 },

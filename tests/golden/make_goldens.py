@@ -54,7 +54,7 @@ CASES = {
                       scheduler="dpmpp_2m_karras"),
     "single_own": case("single", prompt="A photo of an astronaut's horse, 35mm", steps=3, guidance=7.5, seed=1),
 }
-# Every variant; those that a single file can say are run from one, too ("@single"), and must give the same bits.
+# Every variant; those that a single file can say are run from one, too ("@single", "@ckpt"), and must give the same bits.
 CASES |= {
     "two_own": case("two", prompt="a red house, 2 trees!", steps=3, guidance=7.5, seed=1),
     "two_skip": case("two", prompt="a red house", steps=1, guidance=7.5, seed=1, clip_skip=1),
@@ -83,7 +83,7 @@ CASES |= {
     "xl_refined_half": case("xl", prompt="a red house", steps=6, guidance=5.0, seed=19, refiner="xl_refiner",
                             refiner_start=0.5, scheduler="dpmpp_2m"),
 }
-SINGLES = {"two_own", "two_v", "two_inpaint", "two_turbo", "one_inpaint", "one_lcm", "xl_own", "xl_inpaint", "xl_turbo",
+SINGLES = {"single_own", "two_own", "two_v", "two_inpaint", "two_turbo", "one_inpaint", "one_lcm", "xl_own", "xl_inpaint", "xl_turbo",
            "xl_v", "xl_edm", "xl_ssd"}
 for name in SCHEDULERS:
     for steps in (1, 2, 7, 20):
@@ -112,6 +112,10 @@ def check_single(write_model, work, model):
     path, folder = work / f"{model}@single.safetensors", folder_of(write_model, work, model)
     subprocess.run([write_model, HERE / "models" / model, work, path, "single"], check=True)
     stored = load_file(path)
+    ckpt = path.with_suffix(".ckpt")
+    subprocess.run([write_model, HERE / "models" / model, work, ckpt, "ckpt"], check=True)
+    loaded = torch.load(ckpt, weights_only=True)["state_dict"]
+    assert set(loaded) == set(stored) and all(torch.equal(v, stored[k]) for k, v in loaded.items()), model
     unet = UNet2DConditionModel.from_config(HERE / "models" / model / "unet/config.json")
     vae = AutoencoderKL.from_config(HERE / "models" / model / "vae/config.json")
     config = dict(unet.config)
@@ -287,7 +291,8 @@ def main():
         rows.append((name, model, "f32", *row))
         if name in SINGLES:
             variant = f" --variant {options['variant']}" if "variant" in options else ""
-            rows.append((f"{name}@single", f"{model}@single", "f32", *row[:3], flags + variant))
+            for form in ("single", "ckpt"):
+                rows.append((f"{name}@{form}", f"{model}@{form}", "f32", *row[:3], flags + variant))
         if name in ("quarter_own", "three_own", "plain_own", "xl_own"):
             for dtype, label in ((torch.float16, "f16"), (torch.bfloat16, "bf16")):
                 low = run(models[model], options, dtype)

@@ -1,11 +1,12 @@
 /* Writes a model's weights from its configuration alone, so that goldens need no weights in the repository:
 
-       write_model CONFIGS TOKENIZER OUT [f16] [single] [hollow] [mark:NAME …]
+       write_model CONFIGS TOKENIZER OUT [f16] [single] [ckpt] [hollow] [mark:NAME …]
 
    CONFIGS holds the JSON files of a diffusers folder, or is layout:NAME. Every parameter is calo_random_parameter of its diffusers name, so
    the same folder comes out wherever this runs. `single` writes one file under the names of the original files instead:
    CompVis' for UNet and VAE, OpenCLIP's (with what it has and nobody reads) for encoders with gelu. A mark is an empty
-   tensor that says something, as v_pred. `hollow` leaves the numbers out: the file is as long, but takes no space. */
+   tensor that says something, as v_pred. `ckpt` writes that file
+   as torch would. `hollow` leaves the numbers out: the file is as long, but takes no space. */
 #include "../../engine/number.h"
 #include "../../engine/shim.h"
 #include "../../engine/weights/names.h"
@@ -13,7 +14,8 @@
 #include "../../pipelines/config_json.h"
 #include "../../pipelines/model.h"
 
-#include <stdio.h>
+#include "archive.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,7 +40,7 @@ typedef struct list {
     const calo_checkpoint *checkpoint;
     calo_part part;
     calo_stored type;
-    bool hollow;
+    bool hollow, ckpt;
 } list;
 
 static int64_t find(const list *l, const char *name)
@@ -104,7 +106,8 @@ static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
     calo_model_part(&p, model, part, true);
 }
 
-static void put_tensor(calo_writer *writer, const calo_tensor_record *r, const piece *p, calo_fault *fault)
+/* The tensor's bytes as they are stored; the caller frees them. */
+static void *make_tensor(const calo_tensor_record *r, const piece *p)
 {
     const int64_t count = p->each * p->count;
     float *values = calo_alloc((size_t)count, sizeof *values), *turned = calo_alloc((size_t)count, sizeof *turned);
@@ -115,16 +118,103 @@ static void put_tensor(calo_writer *writer, const calo_tensor_record *r, const p
         values[i] = (float)p->values[i];
     for (int64_t i = 0; p->transposed && i < count; i++)
         turned[i] = values[i % r->dims[1] * r->dims[0] + i / r->dims[1]];
-    const float *from = p->transposed ? turned : values;
+    float *from = p->transposed ? turned : values, *other = p->transposed ? values : turned;
     for (int64_t k = 0; k < count; k++)
         halves[k] = calo_to_f16(from[k]);
-    if (r->type == CALO_STORED_F16)
-        calo_writer_put(writer, halves, (size_t)count * 2, fault);
-    else
-        calo_writer_put(writer, from, (size_t)count * 4, fault);
-    calo_free(values);
-    calo_free(turned);
-    calo_free(halves);
+    const bool half = r->type == CALO_STORED_F16;
+    calo_free(other);
+    calo_free(half ? (void *)from : halves);
+    return half ? (void *)halves : from;
+}
+
+static size_t bytes_of(const list *l, int64_t i)
+{
+    return (size_t)(l->pieces[i].each * l->pieces[i].count) * calo_stored_size(l->records[i].type);
+}
+
+/* ---- torch's archive -------------------------------------------------------------------------------------------- */
+
+/* A pickle of protocol 2 that grows. */
+typedef struct script {
+    unsigned char *bytes;
+    size_t size;
+} script;
+
+static void say(script *s, const void *bytes, size_t size)
+{
+    memcpy(s->bytes + s->size, bytes, size);
+    s->size += size;
+}
+
+static void say_number(script *s, char opcode, uint32_t value)
+{
+    say(s, &opcode, 1);
+    for (int i = 0; i < 4; i++)
+        s->bytes[s->size++] = (unsigned char)(value >> 8 * i & 255);
+}
+
+static void say_text(script *s, const char *text)
+{
+    say_number(s, 'X', (uint32_t)strlen(text));
+    say(s, text, strlen(text));
+}
+
+static void say_global(script *s, const char *lines)
+{
+    say(s, lines, strlen(lines));
+}
+
+/* name: _rebuild_tensor_v2(("storage", class, key, "cpu", count), 0, dims, strides, False, OrderedDict()) */
+static void say_tensor(script *s, const calo_tensor_record *r, const piece *p, const char *key)
+{
+    int64_t stride = p->each * p->count;
+    say_text(s, r->name);
+    say_global(s, "ctorch._utils\n_rebuild_tensor_v2\n((");
+    say_text(s, "storage");
+    say_global(s, r->type == CALO_STORED_F16 ? "ctorch\nHalfStorage\n" : "ctorch\nFloatStorage\n");
+    say_text(s, key);
+    say_text(s, "cpu");
+    say_number(s, 'J', (uint32_t)stride);
+    say_global(s, "tQK");
+    say(s, "\0(", 2);
+    for (int d = 0; d < r->rank; d++)
+        say_number(s, 'J', (uint32_t)r->dims[d]);
+    say(s, "t(", 2);
+    for (int d = 0; d < r->rank; d++) {
+        stride /= r->dims[d];
+        say_number(s, 'J', (uint32_t)stride);
+    }
+    say_global(s, "t\x89" "ccollections\nOrderedDict\n)RtR");
+}
+
+static void write_ckpt(const list *l, const char *path, calo_fault *fault)
+{
+    archive *a = calloc(1, sizeof *a);
+    script s = { calloc((size_t)l->count + 1, 1024), 0 };
+    char key[48];
+    if (!a || !s.bytes || !archive_open(a, path)) {
+        calo_fail(fault, CALO_EFILE, "%s cannot be written", path);
+        return;
+    }
+    say(&s, "\x80\2}", 3);
+    say_text(&s, "state_dict");
+    say(&s, "}(", 2);
+    for (int64_t i = 0; i < l->count; i++) {
+        snprintf(key, sizeof key, "%d", (int)i);
+        say_tensor(&s, &l->records[i], &l->pieces[i], key);
+    }
+    say(&s, "us.", 3);
+    archive_put(a, "archive/data.pkl", s.bytes, s.size);
+    for (int64_t i = 0; i < l->count; i++) {
+        void *bytes = make_tensor(&l->records[i], &l->pieces[i]);
+        snprintf(key, sizeof key, "archive/data/%d", (int)i);
+        archive_put(a, key, bytes, bytes_of(l, i));
+        calo_free(bytes);
+    }
+    archive_put(a, "archive/version", "3\n", 2);
+    archive_close(a);
+    free(a);
+    free(s.bytes);
 }
 
 static void write_list(const list *l, const char *path, calo_fault *fault)
@@ -133,9 +223,11 @@ static void write_list(const list *l, const char *path, calo_fault *fault)
     calo_safetensors_begin(path, l->records, l->count, &writer, fault);
     off_t numbers = 0;
     for (int64_t i = 0; i < l->count && !fault->status; i++) {
-        if (!l->hollow)
-            put_tensor(writer, &l->records[i], &l->pieces[i], fault);
-        numbers += (off_t)(l->pieces[i].each * l->pieces[i].count) * (off_t)calo_stored_size(l->records[i].type);
+        void *bytes = l->hollow ? NULL : make_tensor(&l->records[i], &l->pieces[i]);
+        if (bytes)
+            calo_writer_put(writer, bytes, bytes_of(l, i), fault);
+        calo_free(bytes);
+        numbers += (off_t)bytes_of(l, i);
     }
     if (!fault->status)
         calo_writer_commit(&writer, fault);
@@ -215,7 +307,9 @@ static void write_single(calo_model *model, list *l, const char *path, int count
     for (int i = 0; i < count; i++)
         if (strncmp(words[i], "mark:", 5) == 0)
             note_mark(l, words[i] + 5);
-    if (!fault->status)
+    if (!fault->status && l->ckpt)
+        write_ckpt(l, path, fault);
+    else if (!fault->status)
         write_list(l, path, fault);
 }
 
@@ -294,13 +388,14 @@ static void write_folder(calo_model *model, list *l, char **words, calo_fault *f
 int main(int count, char **words)
 {
     calo_fault fault = { 0 };
-    bool half = false, single = false, hollow = false;
+    bool half = false, single = false, hollow = false, ckpt = false;
     if (count < 4)
-        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single] [hollow] [mark:NAME …]\n"), 2;
+        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single] [ckpt] [hollow] [mark:NAME …]\n"), 2;
     for (int i = 4; i < count; i++) {
         hollow = hollow || strcmp(words[i], "hollow") == 0;
         half = half || strcmp(words[i], "f16") == 0;
-        single = single || strcmp(words[i], "single") == 0;
+        ckpt = ckpt || strcmp(words[i], "ckpt") == 0;
+        single = single || ckpt || strcmp(words[i], "single") == 0;
     }
     calo_model *model = calo_alloc(1, sizeof *model);
     list *l = calo_alloc(1, sizeof *l);
@@ -309,6 +404,7 @@ int main(int count, char **words)
     else
         read_configs(words[1], &model->checkpoint, &fault);
     l->hollow = hollow;
+    l->ckpt = ckpt;
     l->checkpoint = &model->checkpoint;
     l->type = half ? CALO_STORED_F16 : CALO_STORED_F32;
     if (single && !fault.status)
