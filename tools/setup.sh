@@ -2,15 +2,18 @@
 # Sees to the Debian packages that calotype is built from.
 #   sh tools/setup.sh demo      what building and running takes
 #   sh tools/setup.sh test      that, and what the tests take
+#   sh tools/setup.sh fuzz      what some tests can do without: libFuzzer and strace
 # As root, or where sudo asks for no password, it installs what is missing. Anywhere else it prints the command.
 set -eu
 build="gcc libc6-dev make cmake pkg-config libcjson-dev libstb-dev zlib1g-dev opencl-headers"
 run="ocl-icd-libopencl1 pocl-opencl-icd"
 test="g++ libcmocka-dev"
+fuzz="clang libclang-rt-14-dev strace" # of Debian 12
 case ${1:-demo} in
 demo) packages="$build $run" ;;
 test) packages="$build $run $test" ;;
-*) echo "usage: sh tools/setup.sh demo|test" >&2; exit 2 ;;
+fuzz) packages="$fuzz" ;;
+*) echo "usage: sh tools/setup.sh demo|test|fuzz" >&2; exit 2 ;;
 esac
 
 if ! command -v dpkg-query >/dev/null; then

@@ -7,6 +7,7 @@ jobs=$(nproc)
 
 echo "== packages"
 sh tools/setup.sh test
+sh tools/setup.sh fuzz || echo "without libFuzzer or strace: their tests are skipped"
 if nvrtc=$(sh tools/nvrtc.sh) && [ -n "$nvrtc" ]; then
     export LD_LIBRARY_PATH="$nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi

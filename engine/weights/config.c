@@ -124,8 +124,8 @@ static void read_depth(const calo_json *json, const char *field, const cJSON *en
         return;
     }
     for (int i = 0; i < count; i++, each = cJSON_IsArray(entry) ? each->next : each) {
-        if (!cJSON_IsNumber(each) || each->valuedouble != (int)each->valuedouble || each->valuedouble < 1 ||
-            each->valuedouble > 64) {
+        if (!cJSON_IsNumber(each) || !(each->valuedouble >= 1 && each->valuedouble <= 64) ||
+            each->valuedouble != each->valueint) {
             calo_fail(json->fault, CALO_EFILE, "%s: %s must hold whole numbers, 1 … 64", json->path, field);
             return;
         }
