@@ -116,11 +116,12 @@ typedef struct calo_load_options {
     void *user;
     uint64_t memory_limit; /* bytes that the model and its runs may take on the device; 0: what it has. Where that does not
                               suffice for all parts at once they take turns, which costs loading them again */
+    int zero_snr;          /* the model was trained with zero terminal SNR, whatever its files say (or do not say) */
 } calo_load_options;
 
 #define CALO_LOAD_OPTIONS_INIT                                                                                         \
     {                                                                                                                  \
-        sizeof(calo_load_options), CALO_AUTO, NULL, NULL, NULL, NULL, NULL, NULL, 0                                    \
+        sizeof(calo_load_options), CALO_AUTO, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0                                 \
     }
 
 /* Loads a diffusers folder, a single .safetensors or .ckpt file, or "layout:NAME" (a real architecture with random weights).
@@ -149,7 +150,7 @@ typedef struct calo_variant_record {
 /* Fills the record of number i, from 0. Returns 0 past the last. */
 CALO_API int calo_variant_list(int i, calo_variant_record *record);
 
-/* The model's own record. */
+/* The model's own record: its size, and the steps and guidance scale that it is meant for, where that is known. */
 CALO_API void calo_model_describe(const calo_model *model, calo_variant_record *record);
 
 /* Writes a layout's random weights as a diffusers folder, in `dtype` (CALO_AUTO: f16). */

@@ -48,7 +48,9 @@ static calo_tensor convert_in(calo_run *run, calo_type type, const calo_tiles *t
 /* In the run's type, or a wider one. A plan makes room for both. */
 static calo_tensor convert_safely(calo_run *run, const calo_model *model, const calo_tiles *tiling, calo_tensor x)
 {
-    if (run->dtype != CALO_F16 || model->checkpoint.vae.force_upcast)
+    /* Every AutoencoderKL has force_upcast unless it says otherwise, but only XL's pipelines heed it. */
+    const bool loud = model->checkpoint.unet.text_time && model->checkpoint.vae.force_upcast;
+    if (run->dtype != CALO_F16 || loud)
         return convert_in(run, run->dtype == CALO_F16 ? CALO_F32 : run->dtype, tiling, x);
     calo_tensor result = convert_in(run, CALO_F16, tiling, x);
     if (calo_failed(run) || (run->device && is_finite(run, result)))

@@ -132,6 +132,7 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
     made->context = context;
     made->dtype = options->dtype == CALO_AUTO ? CALO_F32 : options->dtype;
     made->memory_limit = options->memory_limit;
+    made->zero_snr = options->zero_snr;
     if (options->prediction && !(made->prediction = calo_copy_string(options->prediction)))
         calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
     if (!fault->status)
@@ -177,4 +178,9 @@ void calo_model_describe(const calo_model *model, calo_variant_record *record)
     const calo_checkpoint *c = &model->checkpoint;
     calo_variant_fill(c->variant, record);
     record->width = record->height = c->unet.sample_size << (c->vae.levels - 1);
+    if (c->form == CALO_FORM_FOLDER && c->pipeline != CALO_PIPELINE_LCM) { /* a folder's variant is a guess of a name */
+        const calo_request request = CALO_REQUEST_INIT;
+        record->steps = request.steps;
+        record->guidance = request.guidance;
+    }
 }

@@ -20,6 +20,7 @@ struct calo_model {
     calo_vae vae;
     calo_type dtype;
     char *prediction; /* over the configuration's, or NULL */
+    bool zero_snr;    /* likewise; false: what the configuration says */
 };
 
 /* What plans and runs are made for: the context's device, or the nominal one. */

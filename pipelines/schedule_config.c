@@ -203,6 +203,8 @@ static calo_status apply_wish(const calo_schedule_wish *wish, calo_schedule_conf
     if (!(wish->eta >= 0 && wish->eta <= 1))
         return calo_fail(fault, CALO_EUSAGE, "eta must be 0 … 1, not %g", wish->eta);
     config->eta = wish->eta;
+    if (wish->zero_snr)
+        config->rescale_betas_zero_snr = true;
     return CALO_OK;
 }
 

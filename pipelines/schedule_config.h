@@ -9,6 +9,7 @@
 typedef struct calo_schedule_wish {
     const char *scheduler, *spacing, *prediction;
     double eta;
+    bool zero_snr;          /* rescale_betas_zero_snr, whatever the configuration says */
     calo_pipeline pipeline; /* what runs it */
 } calo_schedule_wish;
 

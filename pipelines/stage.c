@@ -44,7 +44,8 @@ calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_req
 {
     const calo_checkpoint *c = &model->checkpoint;
     const calo_schedule_wish wish = { .scheduler = request->scheduler, .spacing = request->spacing,
-                                      .prediction = model->prediction, .eta = request->eta, .pipeline = c->pipeline };
+                                      .prediction = model->prediction, .eta = request->eta, .zero_snr = model->zero_snr,
+                                      .pipeline = c->pipeline };
     *stage = (calo_stage){ .model = model, .guidance = request->guidance };
     stage->guided = request->guidance > 1 && !c->unet.time_cond_proj_dim;
     if (calo_schedule_choose(c->scheduler_class, c->scheduler_json, c->scheduler_path, &wish, &stage->schedule, fault) ||

@@ -17,6 +17,9 @@ int command_make_random(int count, char **words);
 
 /* ---- options (options.c) ---------------------------------------------------------------------------------------- */
 
+/* Steps that are not given; a guidance scale that is not given is NaN. */
+enum { OPTION_ABSENT = -2147483647 };
+
 typedef struct options {
     const char *words[2];      /* what stands without an option's name: a flow, MODEL of info, NAME and DIR of make-random */
     const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump, *vae, *text_encoder, *refiner;
@@ -25,7 +28,7 @@ typedef struct options {
     int width, height, steps, count, clip_skip, threads, tile;
     double guidance, eta, refiner_start;
     uint64_t seed, memory_limit;
-    bool random_seed, quiet, json, layouts, variants, help;
+    bool random_seed, quiet, json, zero_snr, layouts, variants, help;
 } options;
 
 /* Which groups of options a command takes. */

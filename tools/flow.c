@@ -1,6 +1,7 @@
 /* From options to pictures: what txt2img, plan, profile and check share. */
 #include "commands.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +51,7 @@ static int fill_request(session *s, const options *o)
     s->request.negative = o->negative;
     s->request.width = o->width;
     s->request.height = o->height;
-    s->request.steps = o->steps;
     s->request.count = o->count;
-    s->request.guidance = o->guidance;
     s->request.eta = o->eta;
     s->request.seed = o->seed;
     s->request.scheduler = o->scheduler;
@@ -60,20 +59,28 @@ static int fill_request(session *s, const options *o)
     s->request.clip_skip = o->clip_skip;
     s->request.dump = o->dump;
     s->request.tile = o->tile;
-    if (o->steps < 1 || o->steps > 1000)
+    if (o->steps != OPTION_ABSENT && (o->steps < 1 || o->steps > 1000))
         return complain(2, "--steps must be 1 … 1000, not %d", o->steps);
     if (o->count < 1 || o->count > 1000)
         return complain(2, "--count must be 1 … 1000, not %d", o->count);
     if (o->width < 0 || o->width % 8 || o->height < 0 || o->height % 8)
         return complain(2, "--width and --height must be multiples of 8, not %d × %d", o->width, o->height);
-    s->timing.step_room = (o->steps + 16) * o->count; /* PNDM calls the denoiser more often than it has steps */
-    s->timing.step_s = calloc((size_t)s->timing.step_room, sizeof *s->timing.step_s);
-    if (!s->timing.step_s)
-        return complain(4, "no memory for the times of %d steps", o->steps);
     s->request.timing = &s->timing;
     s->request.on_step = progress_step;
     s->request.user = &s->request.count;
     return 0;
+}
+
+/* What the options leave open, the model says. */
+static int complete_request(session *s, const options *o)
+{
+    calo_variant_record record;
+    calo_model_describe(s->model, &record);
+    s->request.steps = o->steps == OPTION_ABSENT ? record.steps : o->steps;
+    s->request.guidance = isnan(o->guidance) ? record.guidance : o->guidance;
+    s->timing.step_room = (s->request.steps + 16) * o->count; /* PNDM calls the denoiser more often than it has steps */
+    s->timing.step_s = calloc((size_t)s->timing.step_room, sizeof *s->timing.step_s);
+    return s->timing.step_s ? 0 : complain(4, "no memory for the times of %d steps", s->request.steps);
 }
 
 int session_open(session *s, const options *o, const char *device)
@@ -104,6 +111,7 @@ int session_open(session *s, const options *o, const char *device)
     load_options.variant = o->variant;
     load_options.vae = o->vae;
     load_options.memory_limit = o->memory_limit;
+    load_options.zero_snr = o->zero_snr;
     load_options.text_encoder = o->text_encoder;
     load_options.on_load = progress_load;
     const double begin = now();
@@ -116,7 +124,7 @@ int session_open(session *s, const options *o, const char *device)
     }
     s->load_s = now() - begin;
     progress_end();
-    return loaded ? session_fail(s, loaded) : 0;
+    return loaded ? session_fail(s, loaded) : complete_request(s, o);
 }
 
 void session_close(session *s)

@@ -23,8 +23,8 @@ static const struct option {
     { "--prompt", "TEXT", TEXT, OPTIONS_FLOW, FIELD(prompt), "what to draw" },
     { "--negative", "TEXT", TEXT, OPTIONS_FLOW, FIELD(negative), "what to avoid" },
     { "--output", "FILE", TEXT, OPTIONS_FLOW, FIELD(output), "the picture (out.png; with --count out-1.png, …)" },
-    { "--steps", "N", INTEGER, OPTIONS_FLOW, FIELD(steps), "denoising steps, 1 … 1000 (20)" },
-    { "--guidance", "X", NUMBER, OPTIONS_FLOW, FIELD(guidance), "classifier-free guidance scale; ≤ 1: none (7.5)" },
+    { "--steps", "N", INTEGER, OPTIONS_FLOW, FIELD(steps), "denoising steps, 1 … 1000 (the model's, mostly 20)" },
+    { "--guidance", "X", NUMBER, OPTIONS_FLOW, FIELD(guidance), "classifier-free guidance scale; ≤ 1: none (the model's, mostly 7.5)" },
     { "--scheduler", "NAME", TEXT, OPTIONS_FLOW, FIELD(scheduler),
       "ddim ddpm pndm euler euler_a dpmpp_2m dpmpp_2m_karras unipc unipc_karras lcm (the model's)" },
     { "--spacing", "NAME", TEXT, OPTIONS_FLOW, FIELD(spacing), "leading, linspace or trailing (the scheduler's)" },
@@ -35,7 +35,8 @@ static const struct option {
     { "--count", "N", INTEGER, OPTIONS_FLOW, FIELD(count), "pictures, with seeds N, N + 1, … (1)" },
     { "--clip-skip", "N", INTEGER, OPTIONS_FLOW, FIELD(clip_skip), "text layers left out at the end (0)" },
     { "--prediction", "NAME", TEXT, OPTIONS_FLOW, FIELD(prediction), "epsilon, v or sample (the model's)" },
-    { "--variant", "NAME", TEXT, OPTIONS_FLOW, FIELD(variant), "what the model is, when it cannot be told" },
+    { "--zsnr", NULL, FLAG, OPTIONS_FLOW, FIELD(zero_snr), "the model was trained with zero terminal SNR" },
+    { "--variant", "NAME", TEXT, OPTIONS_FLOW, FIELD(variant), "what a single file is, when it cannot be told" },
     { "--vae", "PATH", TEXT, OPTIONS_FLOW, FIELD(vae), "another VAE: a file, or a folder with its config.json" },
     { "--text-encoder", "PATH", TEXT, OPTIONS_FLOW, FIELD(text_encoder), "another (first) text encoder, likewise" },
     { "--refiner", "PATH", TEXT, OPTIONS_FLOW, FIELD(refiner), "a second model for the end of the schedule" },
@@ -170,7 +171,7 @@ static int set(options *o, const struct option *option, const char *word)
 
 int options_parse(options *o, const char *command, int groups, int words, int count, char **arguments)
 {
-    *o = (options){ .output = "out.png", .steps = 20, .count = 1, .guidance = 7.5, .refiner_start = 0.8 };
+    *o = (options){ .output = "out.png", .steps = OPTION_ABSENT, .count = 1, .guidance = NAN, .refiner_start = 0.8 };
     int alone = 0;
     for (int i = 0; i < count; i++) {
         const char *word = arguments[i];

@@ -35,13 +35,13 @@ static int run(char *const *words)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* The model's folder, or with "@single" or "@ckpt" its single file, made at the first use. */
+/* The model's folder, or in another form: "@single", "@ckpt", "@bin", "@f8", "@f8s", made at the first use. */
 static int make_model(const setup *s, const char *model, char *path)
 {
     char configs[PATH_SIZE];
     const char *at = strchr(model, '@');
     const int length = at ? (int)(at - model) : (int)strlen(model);
-    snprintf(path, PATH_SIZE, "%s/%s%s", s->work, model, !at ? "" : strcmp(at, "@ckpt") == 0 ? ".ckpt" : ".safetensors");
+    snprintf(path, PATH_SIZE, "%s/%s%s", s->work, model, !at || strcmp(at, "@bin") == 0 ? "" : strcmp(at, "@ckpt") == 0 ? ".ckpt" : ".safetensors");
     snprintf(configs, sizeof configs, "%s/models/%.*s", s->golden, length, model);
     if (access(path, F_OK) == 0)
         return 0;

@@ -78,6 +78,8 @@ CASES |= {
     "xl_edm": case("xl_edm", prompt="a red house", steps=4, guidance=3.0, seed=15),
     "xl_edm_20": case("xl_edm", prompt="a red house", steps=20, guidance=3.0, seed=16),
     "xl_ssd": case("xl_ssd", prompt="a red house", steps=3, guidance=7.5, seed=17),
+    "xl_f8": case("xl", prompt="a red house", steps=2, guidance=5.0, seed=20, weights="f8"),
+    "xl_f8s": case("xl", prompt="a red house", steps=2, guidance=5.0, seed=20, weights="f8s"),
     "xl_refined": case("xl", prompt="a red house", negative="blue", steps=5, guidance=7.5, seed=18, refiner="xl_refiner",
                        refiner_start=0.8),
     "xl_refined_half": case("xl", prompt="a red house", steps=6, guidance=5.0, seed=19, refiner="xl_refiner",
@@ -194,6 +196,16 @@ def encode(pipe, options, guided, out):
                 out[key + ".uncond"] = ids(tokenizer, negative or "")
 
 
+def round_weights(pipe, kind):
+    """Matrices as float8_e4m3fn files hold them: f8s has a factor for each tensor that is called NAME.weight there."""
+    for part in pipe.unet, pipe.vae, pipe.text_encoder, pipe.text_encoder_2:
+        for name, p in part.named_parameters():
+            other = part is pipe.text_encoder_2 and any(n in name for n in ("position_embedding", "text_projection", "q_proj", "k_proj", "v_proj"))
+            if p.dim() > 1:
+                factor = p.data.float().abs().max() / 448 if kind == "f8s" and not other else torch.tensor(1.0)
+                p.data = ((p.data.float() / factor).to(torch.float8_e4m3fn).float() * factor).to(p.dtype)
+
+
 def choose_scheduler(pipe, options):
     if options.get("scheduler"):
         cls, more = SCHEDULERS[options["scheduler"]]
@@ -206,6 +218,8 @@ def run(folder, options, dtype, refiner=None):
     """One run; {key: array} in the layout of --dump."""
     pipe = load(folder, dtype)
     choose_scheduler(pipe, options)
+    if options.get("weights"):
+        round_weights(pipe, options["weights"])
     height, width = options.get("height", 64), options.get("width", 64)
     count = options.get("count", 1)
     shape = (1, 4, height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
@@ -286,9 +300,11 @@ def main():
         tolerance = max(2 * spread(run(models[model], options, torch.float64, refiner), golden), 1e-5)
         kept = {k: np.ascontiguousarray(v) for k, v in golden.items() if k.split(".")[0] in keys}
         save_file(kept, HERE / "cases" / f"{name}.safetensors")
-        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in options.items() if k not in ("prompt", "negative", "variant"))
+        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in options.items() if k not in ("prompt", "negative", "variant", "weights"))
         row = (f"{tolerance:.3g}", options["prompt"], options.get("negative", "-") or '""', flags)
-        rows.append((name, model, "f32", *row))
+        rows.append((name, f"{model}@{options['weights']}" if "weights" in options else model, "f32", *row))
+        if name in ("single_own", "xl_own"):
+            rows.append((f"{name}@bin", f"{model}@bin", "f32", *row))
         if name in SINGLES:
             variant = f" --variant {options['variant']}" if "variant" in options else ""
             for form in ("single", "ckpt"):

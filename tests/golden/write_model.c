@@ -1,12 +1,13 @@
 /* Writes a model's weights from its configuration alone, so that goldens need no weights in the repository:
 
-       write_model CONFIGS TOKENIZER OUT [f16] [single] [ckpt] [hollow] [mark:NAME …]
+       write_model CONFIGS TOKENIZER OUT [f16|f8|f8s] [single] [ckpt|bin] [hollow] [mark:NAME …]
 
    CONFIGS holds the JSON files of a diffusers folder, or is layout:NAME. Every parameter is calo_random_parameter of its diffusers name, so
    the same folder comes out wherever this runs. `single` writes one file under the names of the original files instead:
    CompVis' for UNet and VAE, OpenCLIP's (with what it has and nobody reads) for encoders with gelu. A mark is an empty
    tensor that says something, as v_pred. `ckpt` writes that file
-   as torch would. `hollow` leaves the numbers out: the file is as long, but takes no space. */
+   as torch would. `bin` writes a folder's parts in that way. `f8` rounds
+   matrices to e4m3, and `f8s` to e4m3 times a factor that stands beside each. `hollow` leaves the numbers out: the file is as long, but takes no space. */
 #include "../../engine/number.h"
 #include "../../engine/shim.h"
 #include "../../engine/weights/names.h"
@@ -16,6 +17,7 @@
 
 #include "archive.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,6 +33,7 @@ typedef struct piece {
     int64_t each, fan_in; /* numbers of a parameter */
     bool transposed;
     const double *values; /* given, not drawn; or NULL */
+    bool is_scale;        /* the factor of the tensor before, an f8 one */
 } piece;
 
 typedef struct list {
@@ -40,7 +43,7 @@ typedef struct list {
     const calo_checkpoint *checkpoint;
     calo_part part;
     calo_stored type;
-    bool hollow, ckpt;
+    bool hollow, ckpt, scaled;
 } list;
 
 static int64_t find(const list *l, const char *name)
@@ -49,6 +52,14 @@ static int64_t find(const list *l, const char *name)
     while (i < l->count && strcmp(l->records[i].name, name) != 0)
         i++;
     return i;
+}
+
+static void note_scale(list *l, const char *name)
+{
+    char full[CALO_NAME_SIZE];
+    snprintf(full, sizeof full, "%.*s.scale_weight", (int)(strlen(name) - strlen(".weight")), name);
+    l->records[l->count] = (calo_tensor_record){ .name = calo_copy_string(full), .type = CALO_STORED_F32, .rank = 0 };
+    l->pieces[l->count++] = (piece){ .count = 1, .each = 1, .is_scale = true };
 }
 
 static void note(void *user, const char *name, int rank, const int64_t *dims, calo_parameter_kind kind)
@@ -79,7 +90,11 @@ static void note(void *user, const char *name, int rank, const int64_t *dims, ca
             r->rank = 4;
             r->dims[2] = r->dims[3] = 1;
         }
+        if (l->type == CALO_STORED_F8_E4M3 && rank < 2)
+            r->type = CALO_STORED_F32;
         l->count++;
+        if (l->scaled && r->type == CALO_STORED_F8_E4M3 && strstr(own->name, ".weight"))
+            note_scale(l, own->name);
     }
     p->names[own->slice] = calo_copy_string(name);
     p->count = own->slice + 1 > p->count ? own->slice + 1 : p->count;
@@ -106,25 +121,88 @@ static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
     calo_model_part(&p, model, part, true);
 }
 
-/* The tensor's bytes as they are stored; the caller frees them. */
-static void *make_tensor(const calo_tensor_record *r, const piece *p)
+/* The e4m3 number nearest to x, to even between two; 448 is the largest. */
+static uint8_t to_f8(float x)
+{
+    const float size = fabsf(x);
+    uint8_t best = 0;
+    double least = INFINITY;
+    for (int code = 0; code < 127; code++) {
+        const int exponent = code >> 3, mantissa = code & 7;
+        const double value = exponent ? ldexp(8 + mantissa, exponent - 10) : ldexp(mantissa, -9);
+        const double away = fabs(value - size);
+        if (away < least || (away == least && code % 2 == 0)) {
+            least = away;
+            best = (uint8_t)code;
+        }
+    }
+    return (uint8_t)(best | (signbit(x) ? 128 : 0));
+}
+
+/* The factor that brings a tensor's largest number to 448. */
+static float scale_of(const float *values, int64_t count)
+{
+    float most = 0;
+    for (int64_t i = 0; i < count; i++)
+        most = fmaxf(most, fabsf(values[i]));
+    return most / 448;
+}
+
+static float *draw(const calo_tensor_record *r, const piece *p);
+
+static void *make_f8(const list *l, int64_t at)
+{
+    const int64_t count = l->pieces[at].each * l->pieces[at].count;
+    float *values = draw(&l->records[at], &l->pieces[at]);
+    uint8_t *codes = calo_alloc((size_t)count, 1);
+    const float scale = at + 1 < l->count && l->pieces[at + 1].is_scale ? scale_of(values, count) : 1;
+    for (int64_t i = 0; i < count; i++)
+        codes[i] = to_f8(values[i] / scale);
+    calo_free(values);
+    return codes;
+}
+
+static void *make_scale(const list *l, int64_t at)
+{
+    const piece *p = &l->pieces[at - 1];
+    float *values = draw(&l->records[at - 1], p), *scale = calo_alloc(1, sizeof *scale);
+    *scale = scale_of(values, p->each * p->count);
+    calo_free(values);
+    return scale;
+}
+
+static float *draw(const calo_tensor_record *r, const piece *p)
 {
     const int64_t count = p->each * p->count;
     float *values = calo_alloc((size_t)count, sizeof *values), *turned = calo_alloc((size_t)count, sizeof *turned);
-    uint16_t *halves = calo_alloc((size_t)count, sizeof *halves);
     for (int i = 0; i < p->count && p->names[i]; i++)
         calo_random_parameter(p->names[i], p->kind, p->fan_in, 0, p->each, values + i * p->each);
     for (int64_t i = 0; p->values && i < count; i++)
         values[i] = (float)p->values[i];
     for (int64_t i = 0; p->transposed && i < count; i++)
         turned[i] = values[i % r->dims[1] * r->dims[0] + i / r->dims[1]];
-    float *from = p->transposed ? turned : values, *other = p->transposed ? values : turned;
+    calo_free(p->transposed ? values : turned);
+    return p->transposed ? turned : values;
+}
+
+/* The tensor's bytes as they are stored; the caller frees them. */
+static void *make_tensor(const list *l, int64_t at)
+{
+    const calo_tensor_record *r = &l->records[at];
+    const piece *p = &l->pieces[at];
+    if (p->is_scale)
+        return make_scale(l, at);
+    if (r->type == CALO_STORED_F8_E4M3)
+        return make_f8(l, at);
+    float *values = draw(r, p);
+    if (r->type != CALO_STORED_F16)
+        return values;
+    const int64_t count = p->each * p->count;
+    uint16_t *halves = calo_alloc((size_t)count, sizeof *halves);
     for (int64_t k = 0; k < count; k++)
-        halves[k] = calo_to_f16(from[k]);
-    const bool half = r->type == CALO_STORED_F16;
-    calo_free(other);
-    calo_free(half ? (void *)from : halves);
-    return half ? (void *)halves : from;
+        halves[k] = calo_to_f16(values[k]);
+    calo_free(values);
+    return halves;
 }
 
 static size_t bytes_of(const list *l, int64_t i)
@@ -206,7 +284,7 @@ static void write_ckpt(const list *l, const char *path, calo_fault *fault)
     say(&s, "us.", 3);
     archive_put(a, "archive/data.pkl", s.bytes, s.size);
     for (int64_t i = 0; i < l->count; i++) {
-        void *bytes = make_tensor(&l->records[i], &l->pieces[i]);
+        void *bytes = make_tensor(l, i);
         snprintf(key, sizeof key, "archive/data/%d", (int)i);
         archive_put(a, key, bytes, bytes_of(l, i));
         calo_free(bytes);
@@ -223,7 +301,7 @@ static void write_list(const list *l, const char *path, calo_fault *fault)
     calo_safetensors_begin(path, l->records, l->count, &writer, fault);
     off_t numbers = 0;
     for (int64_t i = 0; i < l->count && !fault->status; i++) {
-        void *bytes = l->hollow ? NULL : make_tensor(&l->records[i], &l->pieces[i]);
+        void *bytes = l->hollow ? NULL : make_tensor(l, i);
         if (bytes)
             calo_writer_put(writer, bytes, bytes_of(l, i), fault);
         calo_free(bytes);
@@ -379,8 +457,11 @@ static void write_folder(calo_model *model, list *l, char **words, calo_fault *f
             write_tokenizer(&model->checkpoint, part - CALO_TEXT, configs, words[2], out, fault);
         l->count = 0;
         visit(model, part, l, fault);
-        snprintf(path, sizeof path, "%s/%s/%s.safetensors", out, calo_part_name(part), calo_part_file(part));
-        if (!fault->status)
+        const char *file = l->ckpt && part >= CALO_TEXT ? "pytorch_model" : calo_part_file(part);
+        snprintf(path, sizeof path, "%s/%s/%s.%s", out, calo_part_name(part), file, l->ckpt ? "bin" : "safetensors");
+        if (!fault->status && l->ckpt)
+            write_ckpt(l, path, fault);
+        else if (!fault->status)
             write_list(l, path, fault);
     }
 }
@@ -388,25 +469,30 @@ static void write_folder(calo_model *model, list *l, char **words, calo_fault *f
 int main(int count, char **words)
 {
     calo_fault fault = { 0 };
-    bool half = false, single = false, hollow = false, ckpt = false;
+    bool single = false;
     if (count < 4)
-        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16] [single] [ckpt] [hollow] [mark:NAME …]\n"), 2;
-    for (int i = 4; i < count; i++) {
-        hollow = hollow || strcmp(words[i], "hollow") == 0;
-        half = half || strcmp(words[i], "f16") == 0;
-        ckpt = ckpt || strcmp(words[i], "ckpt") == 0;
-        single = single || ckpt || strcmp(words[i], "single") == 0;
-    }
+        return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16|f8|f8s] [single] [ckpt|bin] [hollow] [mark:NAME …]\n"), 2;
     calo_model *model = calo_alloc(1, sizeof *model);
     list *l = calo_alloc(1, sizeof *l);
+    l->type = CALO_STORED_F32;
+    for (int i = 4; i < count; i++) {
+        const char *word = words[i];
+        l->hollow = l->hollow || strcmp(word, "hollow") == 0;
+        l->ckpt = l->ckpt || strcmp(word, "ckpt") == 0 || strcmp(word, "bin") == 0;
+        l->scaled = l->scaled || strcmp(word, "f8s") == 0;
+        single = single || strcmp(word, "ckpt") == 0 || strcmp(word, "single") == 0;
+        if (strcmp(word, "f16") == 0)
+            l->type = CALO_STORED_F16;
+        if (strncmp(word, "f8", 2) == 0) { /* such files are single ones */
+            l->type = CALO_STORED_F8_E4M3;
+            single = true;
+        }
+    }
     if (strncmp(words[1], "layout:", 7) == 0)
         open_layout(words[1], &model->checkpoint, &fault);
     else
         read_configs(words[1], &model->checkpoint, &fault);
-    l->hollow = hollow;
-    l->ckpt = ckpt;
     l->checkpoint = &model->checkpoint;
-    l->type = half ? CALO_STORED_F16 : CALO_STORED_F32;
     if (single && !fault.status)
         write_single(model, l, words[3], count - 4, words + 4, &fault);
     else if (!fault.status)
