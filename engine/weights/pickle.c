@@ -1,50 +1,13 @@
 /* The stack machine. Work and memory are bounded by the pickle's length: an opcode makes at most one value, and values
    are shared by number, never copied, so that no memo can blow up. */
 #include "pickle.h"
+#include "pickle_globals.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SIZE_LIMIT = 32 << 20, STACK_LIMIT = 1 << 22 };
-
-/* ---- what may be named ------------------------------------------------------------------------------------------ */
-
-typedef enum meaning { INERT, ORDERED_DICT, TENSOR, PARAMETER, STORAGE } meaning;
-
-static const struct global {
-    const char *module, *name;
-    meaning meaning;
-    calo_stored type;
-} globals[] = {
-    { "collections", "OrderedDict", ORDERED_DICT, 0 },
-    { "torch._utils", "_rebuild_tensor_v2", TENSOR, 0 },
-    { "torch._utils", "_rebuild_parameter", PARAMETER, 0 },
-    { "torch", "FloatStorage", STORAGE, CALO_STORED_F32 },
-    { "torch", "HalfStorage", STORAGE, CALO_STORED_F16 },
-    { "torch", "BFloat16Storage", STORAGE, CALO_STORED_BF16 },
-    { "torch", "DoubleStorage", STORAGE, CALO_STORED_F64 },
-    { "torch", "LongStorage", STORAGE, CALO_STORED_I64 },
-    { "torch", "IntStorage", STORAGE, CALO_STORED_I32 },
-    { "torch", "ShortStorage", STORAGE, CALO_STORED_I16 },
-    { "torch", "CharStorage", STORAGE, CALO_STORED_I8 },
-    { "torch", "ByteStorage", STORAGE, CALO_STORED_U8 },
-    { "torch", "BoolStorage", STORAGE, CALO_STORED_BOOL },
-    /* Held by published checkpoints beside their tensors. */
-    { "torch", "Size", INERT, 0 },
-    { "torch", "float32", INERT, 0 },
-    { "torch", "float16", INERT, 0 },
-    { "torch", "bfloat16", INERT, 0 },
-    { "builtins", "set", INERT, 0 },
-    { "__builtin__", "set", INERT, 0 },
-    { "_codecs", "encode", INERT, 0 },
-    { "numpy", "dtype", INERT, 0 },
-    { "numpy.core.multiarray", "scalar", INERT, 0 },
-    { "numpy._core.multiarray", "scalar", INERT, 0 },
-    { "pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", INERT, 0 },
-    { "pytorch_lightning.callbacks", "ModelCheckpoint", INERT, 0 },
-};
-enum { GLOBAL_COUNT = sizeof globals / sizeof *globals };
 
 /* ---- the machine ------------------------------------------------------------------------------------------------ */
 
@@ -369,11 +332,6 @@ static bool take_index(machine *m, uint64_t *index)
 
 /* ---- globals and what is built from them ------------------------------------------------------------------------ */
 
-static bool same_text(const char *a, const char *b, size_t length)
-{
-    return strlen(a) == length && memcmp(a, b, length) == 0;
-}
-
 /* Printable, for a sentence. */
 static void copy_name(char *to, size_t size, const char *from, size_t length)
 {
@@ -386,9 +344,9 @@ static void copy_name(char *to, size_t size, const char *from, size_t length)
 static bool push_global(machine *m, const char *module, size_t module_length, const char *name, size_t name_length)
 {
     char shown_module[64], shown_name[64];
-    for (int i = 0; i < GLOBAL_COUNT; i++)
-        if (same_text(globals[i].module, module, module_length) && same_text(globals[i].name, name, name_length))
-            return push(m, (calo_pickle_value){ .kind = CALO_PICKLE_GLOBAL, .number = i });
+    const int found = calo_pickle_global_find(module, module_length, name, name_length);
+    if (found >= 0)
+        return push(m, (calo_pickle_value){ .kind = CALO_PICKLE_GLOBAL, .number = found });
     copy_name(shown_module, sizeof shown_module, module, module_length);
     copy_name(shown_name, sizeof shown_name, name, name_length);
     calo_fail(m->fault, CALO_EFILE, "%s: its pickle asks for %s.%s, which no checkpoint needs; nothing of it was executed. "
@@ -421,16 +379,16 @@ static bool build(machine *m, uint32_t callable, uint32_t arguments)
     const calo_pickle_value *c = value_at(m, callable), *a = value_at(m, arguments);
     if (c->kind != CALO_PICKLE_GLOBAL || a->kind != CALO_PICKLE_TUPLE)
         return bad(m, "what is no global is called");
-    switch (globals[c->number].meaning) {
-    case INERT:
+    switch (calo_pickle_globals[c->number].meaning) {
+    case CALO_MEANS_INERT:
         return push_kind(m, CALO_PICKLE_INERT);
-    case ORDERED_DICT:
+    case CALO_MEANS_ORDERED_DICT:
         return a->count ? bad(m, "an OrderedDict is made of arguments") : push_kind(m, CALO_PICKLE_DICT);
-    case TENSOR:
+    case CALO_MEANS_TENSOR:
         return push(m, (calo_pickle_value){ .kind = CALO_PICKLE_TENSOR, .first = arguments });
-    case PARAMETER:
+    case CALO_MEANS_PARAMETER:
         return a->count ? push_number(m, m->p->cells[a->first].value) : bad(m, "a parameter has no tensor");
-    case STORAGE:
+    case CALO_MEANS_STORAGE:
         break;
     }
     return bad(m, "a storage is called");
@@ -493,10 +451,10 @@ static bool push_storage(machine *m)
         return bad(m, "a persistent id is no storage");
     const calo_pickle_value *tag = calo_pickle_item(m->p, tuple, 0), *class = calo_pickle_item(m->p, tuple, 1);
     const calo_pickle_value *key = calo_pickle_item(m->p, tuple, 2);
-    if (tag->kind != CALO_PICKLE_TEXT || !same_text("storage", tag->text, (size_t)tag->number) ||
-        class->kind != CALO_PICKLE_GLOBAL || globals[class->number].meaning != STORAGE || key->kind != CALO_PICKLE_TEXT)
+    if (tag->kind != CALO_PICKLE_TEXT || !calo_text_is("storage", tag->text, (size_t)tag->number) ||
+        class->kind != CALO_PICKLE_GLOBAL || calo_pickle_globals[class->number].meaning != CALO_MEANS_STORAGE || key->kind != CALO_PICKLE_TEXT)
         return bad(m, "a persistent id is no storage");
-    return push(m, (calo_pickle_value){ .kind = CALO_PICKLE_STORAGE, .number = (int64_t)globals[class->number].type,
+    return push(m, (calo_pickle_value){ .kind = CALO_PICKLE_STORAGE, .number = (int64_t)calo_pickle_globals[class->number].type,
                                         .text = key->text, .number2 = key->number });
 }
 

@@ -1,6 +1,7 @@
 /* From a pickle's values to tensors of a file. */
 #include "torch_file.h"
 #include "pickle.h"
+#include "pickle_globals.h"
 #include "zip.h"
 
 #include <inttypes.h>
@@ -61,7 +62,7 @@ static const calo_pickle_value *value_of(const reader *r, uint32_t cell)
 
 static bool text_is(const calo_pickle_value *v, const char *text)
 {
-    return v->kind == CALO_PICKLE_TEXT && strlen(text) == (size_t)v->number && memcmp(v->text, text, (size_t)v->number) == 0;
+    return v->kind == CALO_PICKLE_TEXT && calo_text_is(text, v->text, (size_t)v->number);
 }
 
 /* A tuple of whole numbers, 0 … 2^48. */

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$folder/$name"
 cd "$here"
 weights="engine/weights/tensor_file.c engine/weights/safetensors.c engine/weights/torch_file.c engine/weights/pickle.c
-    engine/weights/zip.c engine/fault.c engine/shim.c"
+    engine/weights/pickle_globals.c engine/weights/zip.c engine/fault.c engine/shim.c"
 case $name in
 tensor_file) sources="tests/fuzz/fuzz_tensor_file.c tests/fuzz/input.c $weights" ;;
 pickle) sources="tests/fuzz/fuzz_pickle.c $weights" ;;
