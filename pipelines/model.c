@@ -87,7 +87,7 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
     if (calo_model_plan(model, fault) || !device)
         return fault->status;
     watcher.total = calo_model_bytes(model, CALO_ALL_PARTS);
-    if (watcher.total > calo_model_limit(model))
+    if (watcher.total + device->allocated > calo_model_limit(model))
         return CALO_OK;
     if (calo_device_expect(device, model->checkpoint.path, watcher.total, calo_model_largest(model, CALO_ALL_PARTS), fault))
         return fault->status;

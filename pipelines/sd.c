@@ -327,6 +327,8 @@ static calo_status open_stages(flow *f)
         refiner->checkpoint.vae.levels != f->model->checkpoint.vae.levels)
         return calo_fail(fault, CALO_EUSAGE, "the refiner %s works in other latents than %s", refiner->checkpoint.path,
                          f->model->checkpoint.path);
+    if (refiner->checkpoint.unet.in_channels != refiner->checkpoint.vae.latent_channels)
+        return calo_fail(fault, CALO_EUSAGE, "%s is an inpainting model, which cannot refine", refiner->checkpoint.path);
     if (!(r->refiner_start > 0 && r->refiner_start < 1))
         return calo_fail(fault, CALO_EUSAGE, "refiner-start must lie between 0 and 1, not %g", r->refiner_start);
     if (calo_stage_open(&f->stages[0], f->model, r, 0, r->refiner_start, fault))

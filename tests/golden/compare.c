@@ -1,7 +1,8 @@
 /* Runs calotype on every golden case and compares what each stage produced with diffusers:
 
-       compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART]
+       compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART | --share K/N]
 
+   With a share, of N, only the models whose names fall into it: so that several may run beside each other.
    Tokens must be equal, noise within 2e-6, everything else within the case's relative L2 tolerance; picture pixels equal
    but for 0.1 % that are off by one. Comparisons are written so that a NaN fails. Ends with "N passed, N failed, …". */
 #include "../../engine/png.h"
@@ -244,12 +245,24 @@ static bool run_case(const setup *s, char **field)
     return compare(s, field, dump, png);
 }
 
+/* All forms of a model fall into the same share. */
+static unsigned hash_of_model(const char *model)
+{
+    unsigned hash = 5;
+    for (; *model && *model != '@'; model++)
+        hash = hash * 31 + (unsigned char)*model;
+    return hash >> 2;
+}
+
 int main(int count, char **words)
 {
     if (count < 6)
-        return fprintf(stderr, "usage: compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART]\n"), 2;
+        return fprintf(stderr, "usage: compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART | --share K/N]\n"), 2;
     const setup s = { words[1], words[2], words[3], words[4], words[5] };
     const char *only = count > 7 && strcmp(words[6], "--only") == 0 ? words[7] : "";
+    unsigned share = 0, shares = 1;
+    if (count > 7 && strcmp(words[6], "--share") == 0 && (sscanf(words[7], "%u/%u", &share, &shares) != 2 || shares == 0))
+        return 2;
     char path[PATH_SIZE], *text, *line;
     size_t size;
     int passed = 0, failed = 0;
@@ -269,7 +282,7 @@ int main(int count, char **words)
                 *c = '\0';
                 field[fields++] = c + 1;
             }
-        if (*line == '#' || fields < FIELDS || !strstr(field[NAME], only))
+        if (*line == '#' || fields < FIELDS || !strstr(field[NAME], only) || hash_of_model(field[MODEL]) % shares != share)
             continue;
         if (run_case(&s, field))
             passed++;

@@ -55,7 +55,7 @@ static void expect_tensor(const calo_tensor_file *file, char *line)
 
 static void reads_what_torch_writes(void **state)
 {
-    static const char *const names[] = { "plain2", "ordered2", "nested2", "nested3", "nested4", "nested5", "params_ema2" };
+    static const char *const names[] = { "plain2", "ordered2", "nested2", "nested3", "nested4", "nested5", "params_ema2", "zip64" };
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[512];
@@ -164,10 +164,10 @@ static void every_cut(void **state)
 
 static void mutations(void **state)
 {
-    static const char *const names[] = { "nested4", "plain2" };
+    static const char *const names[] = { "nested4", "plain2", "zip64" };
     uint32_t random = 12345;
     (void)state;
-    for (int f = 0; f < 2; f++) {
+    for (int f = 0; f < 3; f++) {
         char path[512];
         size_t size;
         snprintf(path, sizeof path, FOLDER "%s.ckpt", names[f]);

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import types
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,27 @@ def write_files():
             torch.save(content, HERE / f"{name}{protocol}.ckpt", pickle_protocol=protocol)
     with open(HERE / "tensors.txt", "w") as f:
         f.writelines(f"{k} {describe(v)}\n" for k, v in tensors.items())
+
+
+def write_zip64():
+    """plain2.ckpt with every size and place in Zip64's fields, as archives beyond 4 GB have them."""
+    out, directory, count, full = b"", b"", 0, 0xFFFFFFFF
+    with zipfile.ZipFile(HERE / "plain2.ckpt") as archive:
+        for info in archive.infolist():
+            data, name = archive.read(info), info.filename.encode()
+            sizes = struct.pack("<QQ", len(data), len(data))
+            local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 45, 0, 0, 0, 0, info.CRC, full, full, len(name), 20)
+            extra = struct.pack("<HH", 1, 24) + sizes + struct.pack("<Q", len(out))
+            directory += struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 45, 45, 0, 0, 0, 0, info.CRC, full, full, len(name),
+                                     len(extra), 0, 0, 0, 0, full) + name + extra
+            out += local + name + struct.pack("<HH", 1, 16) + sizes + data
+            count += 1
+    begin = len(out)
+    out += directory + struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, len(directory), begin)
+    out += struct.pack("<4sIQI", b"PK\6\7", 0, begin + len(directory), 1)
+    out += struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, full, full, 0)
+    (HERE / "zip64.ckpt").write_bytes(out)
+    assert set(torch.load(HERE / "zip64.ckpt", weights_only=True)) == set(tensors)
 
 
 # ---- what nobody should load ------------------------------------------------------------------------------------------
@@ -143,4 +165,5 @@ def write_corpus():
 
 
 write_files()
+write_zip64()
 write_corpus()
