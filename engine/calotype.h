@@ -156,6 +156,27 @@ CALO_API void calo_model_describe(const calo_model *model, calo_variant_record *
 /* Writes a layout's random weights as a diffusers folder, in `dtype` (CALO_AUTO: f16). */
 CALO_API calo_status calo_make_random(calo_context *context, const char *layout, const char *folder, calo_type dtype);
 
+/* ---- images ----------------------------------------------------------------------------------------------------- */
+
+CALO_API int calo_image_width(const calo_image *image);
+CALO_API int calo_image_height(const calo_image *image);
+/* 8-bit RGB, rows from the top, [height, width, 3], owned by the image. */
+CALO_API const uint8_t *calo_image_pixels(const calo_image *image);
+/* 8-bit opacity, [height, width], owned by the image; NULL: opaque. */
+CALO_API const uint8_t *calo_image_alpha(const calo_image *image);
+/* The `parameters` text of the PNG: prompt, steps, sampler, seed, …; "" when it has none. */
+CALO_API const char *calo_image_parameters(const calo_image *image);
+
+/* Reads a PNG or JPEG of at most 32 MiB and 16.8 megapixels, with its opacity and its `parameters`. *image is the
+ * caller's, NULL on failure. */
+CALO_API calo_status calo_load_image(calo_context *context, const char *path, calo_image **image);
+/* Copies pixels [height, width, channels], rows from the top; channels 1 (grey), 3 (RGB) or 4 (RGBA). */
+CALO_API calo_status calo_make_image(calo_context *context, int width, int height, int channels, const uint8_t *pixels,
+                                     calo_image **image);
+/* Writes a PNG that appears whole or not at all. */
+CALO_API calo_status calo_save_png(const calo_image *image, const char *path);
+CALO_API void calo_free_image(calo_image **image);
+
 /* ---- requests --------------------------------------------------------------------------------------------------- */
 
 typedef struct calo_progress {
@@ -164,6 +185,8 @@ typedef struct calo_progress {
     int steps;
     double step_s;  /* seconds of this step */
     double total_s; /* seconds since the request began */
+    const calo_image *preview; /* every request.preview_every steps: what the picture will be; NULL otherwise. Lives until
+                                  the callback returns */
 } calo_progress;
 
 typedef struct calo_timing {
@@ -175,11 +198,46 @@ typedef struct calo_timing {
     int step_count;  /* entries written */
 } calo_timing;
 
+/* A part of the picture with a prompt of its own: the guided output inside the rectangle is that of its prompts, mixed
+ * with what lies below it by `strength`. Later regions lie over earlier ones. */
+typedef struct calo_region {
+    int x, y, width, height; /* pixels of the output, from the top left corner */
+    const char *prompt;
+    const char *negative;    /* NULL: the request's */
+    double strength;         /* 0 … 1; 1: the region's prompt alone */
+} calo_region;
+
+/* How a picture of another size is brought to width × height. */
+typedef enum calo_fit {
+    CALO_FIT_NONE, /* it is not: another size is an error */
+    CALO_FIT_CROP, /* scaled to cover, the overhang cut off evenly */
+    CALO_FIT_PAD,  /* scaled to lie within, the edges' colours continued */
+    CALO_FIT_STRETCH
+} calo_fit;
+
+/* What the repainted area holds before the first step. */
+typedef enum calo_fill {
+    CALO_FILL_ORIGINAL, /* the picture's own latents */
+    CALO_FILL_NOISE,    /* the seed's noise */
+    CALO_FILL_BLANK     /* zero latents */
+} calo_fill;
+
+typedef enum calo_prompt_style {
+    CALO_PROMPT_PLAIN, /* diffusers: every character is text; 77 tokens */
+    CALO_PROMPT_A1111, /* (a) [a] (a:1.3) BREAK, [a:b:0.5], [a|b], a AND b :0.8; as many tokens as there are */
+    CALO_PROMPT_COMFY  /* (a) (a:1.3); as many tokens as there are */
+} calo_prompt_style;
+
+typedef enum calo_random {
+    CALO_RANDOM_CPU,   /* torch.Generator("cpu") */
+    CALO_RANDOM_PHILOX /* torch.Generator("cuda") of a GPU that has a thread for every number, as A1111 imitates it */
+} calo_random;
+
 typedef struct calo_request {
     size_t size;             /* sizeof(calo_request) */
     const char *prompt;      /* UTF-8; NULL is "" */
     const char *negative;    /* UTF-8; NULL: absent */
-    int width, height;       /* pixels, multiples of 8; 0: the model's own size */
+    int width, height;       /* pixels, multiples of 8; 0: the init picture's, else the model's own size */
     int steps;               /* 1 … 1000 */
     int count;               /* images, with seeds seed, seed + 1, … */
     double guidance;         /* classifier-free guidance scale; ≤ 1: no unconditional pass */
@@ -201,52 +259,78 @@ typedef struct calo_request {
     double refiner_start;    /* 0 … 1, exclusive */
     int tile;                /* the VAE works in tiles of so many pixels, a multiple of 32, blended over a quarter; 0: in
                                 tiles only where whole pictures do not fit */
+
+    /* prompts */
+    calo_prompt_style prompt_style;
+    const char *prompt_2, *negative_2; /* XL's second encoder reads these; NULL: what the first reads */
+    double negative_scale;   /* of the negative prompt: 0 makes it "", 1 leaves it, more exaggerates: the context moves on
+                                the line from that of "" */
+    const calo_region *regions;
+    int region_count;        /* at most 8 */
+    double guidance_rescale; /* φ of Lin et al. 2023, 0 … 1: how far the guided output takes the conditional one's
+                                deviation */
+    double guidance_start, guidance_end; /* shares of the denoiser's calls between which there is guidance */
+
+    /* image to image, inpainting */
+    const calo_image *init;  /* the picture to begin with; or NULL */
+    const calo_image *mask;  /* white (≥ ½) is repainted, nothing else is touched; or NULL. Needs `init`. An `init` with
+                                opacity and no mask is repainted where it is transparent */
+    int inpaint;             /* repaint: `mask`, the extended borders, or init's transparency say where */
+    double strength;         /* share of the schedule that runs, above 0, at most 1; < 0: 0.8, with `inpaint` 1 */
+    calo_fit fit;
+    double mask_blur;        /* Gaussian deviation in pixels */
+    int mask_padding;        /* work on the masked area and so many pixels around it alone, at width × height; < 0: whole */
+    calo_fill fill;
+    int extend[4];           /* pixels added at the left, top, right and bottom, to be repainted; multiples of 8 */
+
+    /* noise */
+    calo_random random;
+    uint64_t variation_seed;
+    double variation_strength; /* 0 … 1: the noise turned so far towards that of variation_seed */
+
+    /* a second pass at a larger size */
+    double hires;            /* width and height grow by this factor; ≤ 1: no second pass */
+    double hires_strength;   /* of the second pass */
+    int hires_pixels;        /* decode, enlarge and encode, instead of enlarging the latents */
+
+    int preview_every;       /* steps between progress.previews; 0: none */
 } calo_request;
 
 #define CALO_REQUEST_INIT                                                                                              \
     {                                                                                                                  \
         sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL, \
-            0, NULL, 0.8, 0                                                                                            \
+            0, NULL, 0.8, 0, CALO_PROMPT_PLAIN, NULL, NULL, 1.0, NULL, 0, 0.0, 0.0, 1.0, NULL, NULL, 0, -1.0,          \
+            CALO_FIT_NONE, 0.0, -1, CALO_FILL_ORIGINAL, { 0, 0, 0, 0 }, CALO_RANDOM_CPU, 0, 0.0, 0.0, 0.6, 0, 0        \
     }
 
-/* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. With a device_output
- * `images` may be NULL: then nothing but the end of a step is waited for, and no image leaves the device. */
-CALO_API calo_status calo_generate(calo_model *model, const calo_request *request, calo_image **images);
+/* ---- jobs: a request, step by step ------------------------------------------------------------------------------ */
 
-/* One op on one shape, all its calls together. */
-typedef struct calo_report_row {
-    const char *part, *op, *variant; /* "unet", "conv2d", "tile" */
-    char shape[96];
-    int64_t calls;
-    double flops, bytes;
-    double roofline_s; /* at the device's peaks */
-    double seconds;    /* measured; 0 in a plan */
-} calo_report_row;
+typedef struct calo_job calo_job;
 
-typedef struct calo_report {
-    int row_count;
-    calo_report_row *rows;
-    uint64_t weight_bytes, activation_bytes; /* on the device; their sum is the peak */
-    int takes_turns;                         /* the parts do not fit at once: weight_bytes is the most of a turn */
-    double peak_flops, peak_bandwidth;       /* what the roofline was drawn with */
-} calo_report;
+/* Does all that comes before the first step. The job refers to the model and the request's refiner, which must outlive it;
+ * of the request it keeps a copy, pictures included. On failure *job is NULL. Close it. */
+CALO_API calo_status calo_job_open(calo_model *model, const calo_request *request, calo_job **job);
+CALO_API void calo_job_close(calo_job **job);
 
-/* What calo_generate would do, without doing it: memory, FLOPs, bytes and roofline time, op by op. Works without a
- * device (context "none"); no weight is read. Free the report. */
-CALO_API calo_status calo_plan(calo_model *model, const calo_request *request, calo_report **report);
-CALO_API void calo_free_report(calo_report **report);
+/* One call of the denoiser. *left, or NULL: how many are left, of all pictures. With none left it does nothing. */
+CALO_API calo_status calo_job_step(calo_job *job, int *left);
+/* What the picture that is being made will be, by now, from a linear map of its latents: an eighth of its size. The
+ * caller's. */
+CALO_API calo_status calo_job_peek(calo_job *job, calo_image **image);
+/* The steps that are left, then the pictures: as calo_generate's. The job is over then. */
+CALO_API calo_status calo_job_finish(calo_job *job, calo_image **images);
 
-/* ---- images ----------------------------------------------------------------------------------------------------- */
-
-CALO_API int calo_image_width(const calo_image *image);
-CALO_API int calo_image_height(const calo_image *image);
-/* 8-bit RGB, rows from the top, [height, width, 3], owned by the image. */
-CALO_API const uint8_t *calo_image_pixels(const calo_image *image);
-/* The `parameters` text of the PNG: prompt, steps, sampler, seed, … */
-CALO_API const char *calo_image_parameters(const calo_image *image);
-/* Writes a PNG that appears whole or not at all. */
-CALO_API calo_status calo_save_png(const calo_image *image, const char *path);
-CALO_API void calo_free_image(calo_image **image);
+/* Writes request, pictures, generators and latents to a file that appears whole or not at all. The job goes on. */
+CALO_API calo_status calo_job_suspend(calo_job *job, const char *path);
+/* Goes on from such a file, to the same picture bit by bit on the same device and model. CALO_EFILE: the file is damaged,
+ * or was written with other weights. `refiner` may be NULL where the request had none. */
+CALO_API calo_status calo_job_resume(calo_model *model, calo_model *refiner, const char *path, calo_job **job);
+/* A second job that goes on from where `job` is, by another request: other prompts, guidance, seed (later noise), steps
+ * or scheduler (it takes over at the nearest noise level, with no memory of earlier steps). Size, count and init are the
+ * job's. Both go on, each for itself. */
+CALO_API calo_status calo_job_fork(const calo_job *job, const calo_request *request, calo_job **fork);
+/* The job's own copy of the request; on_step, user, timing and report are NULL in a resumed one. */
+CALO_API const calo_request *calo_job_request(const calo_job *job);
 
 CALO_API const char *calo_version(void);
 
