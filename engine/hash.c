@@ -61,6 +61,31 @@ void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32])
         digest[i] = (uint8_t)(h[i / 4] >> (24 - i % 4 * 8));
 }
 
+uint64_t calo_digest(uint64_t digest, const uint8_t *bytes, size_t size)
+{
+    enum { LANES = 4, WORD = 8 };
+    static const uint64_t odd[LANES] = { UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xc2b2ae3d27d4eb4f),
+                                         UINT64_C(0x165667b19e3779f9), UINT64_C(0xd6e8feb86659fd93) };
+    uint64_t lanes[LANES], word;
+    size_t at = 0;
+    for (int k = 0; k < LANES; k++)
+        lanes[k] = digest ^ odd[k];
+    for (; size - at >= LANES * WORD; at += LANES * WORD)
+        for (int k = 0; k < LANES; k++) {
+            memcpy(&word, bytes + at + (size_t)k * WORD, WORD);
+            lanes[k] = (lanes[k] ^ word) * odd[k];
+            lanes[k] ^= lanes[k] >> 29;
+        }
+    for (; at < size; at++)
+        lanes[at % LANES] = (lanes[at % LANES] ^ bytes[at]) * odd[0];
+    digest = size;
+    for (int k = 0; k < LANES; k++) {
+        digest = (digest ^ lanes[k]) * odd[1];
+        digest ^= digest >> 31;
+    }
+    return digest;
+}
+
 calo_status calo_model_hash(const calo_file *file, char text[9], calo_fault *fault)
 {
     enum { BEGIN = 1 << 20, SIZE = 1 << 16 };

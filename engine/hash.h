@@ -7,6 +7,10 @@
 /* SHA-256 (FIPS 180-4) of `size` bytes. */
 void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32]);
 
+/* A quick hash of `size` bytes after those that gave `digest` (0: none): eight at a time, multiplied and folded. It tells
+ * contents apart that differ by mistake; it is no defence against a forger. */
+uint64_t calo_digest(uint64_t digest, const uint8_t *bytes, size_t size);
+
 /* AUTOMATIC1111's first "model hash": 8 hexadecimal digits of the SHA-256 of the 64 KiB at 1 MiB, or of what a smaller
  * file has there. It reads little, so that a picture does not wait for gigabytes. */
 calo_status calo_model_hash(const calo_file *file, char text[9], calo_fault *fault);

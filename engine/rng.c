@@ -198,3 +198,23 @@ void calo_philox_normal_f32(calo_philox *philox, float *out, size_t n)
     }
     philox->offset += rounds * LANES;
 }
+
+/* ---- either ----------------------------------------------------------------------------------------------------- */
+
+void calo_generator_seed(calo_generator *generator, calo_random kind, uint64_t seed)
+{
+    enum { MULTIPROCESSORS = 1 << 20, THREADS = 2048 }; /* 2^31 numbers at once: more than any picture's noise */
+    *generator = (calo_generator){ .kind = kind };
+    if (kind == CALO_RANDOM_PHILOX)
+        calo_philox_seed(&generator->cuda, seed, MULTIPROCESSORS, THREADS);
+    else
+        calo_rng_seed(&generator->cpu, seed);
+}
+
+void calo_generator_normal(calo_generator *generator, float *out, size_t n)
+{
+    if (generator->kind == CALO_RANDOM_PHILOX)
+        calo_philox_normal_f32(&generator->cuda, out, n);
+    else
+        calo_rng_normal_f32(&generator->cpu, out, n);
+}

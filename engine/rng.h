@@ -49,4 +49,16 @@ void calo_philox_seed(calo_philox *philox, uint64_t seed, uint32_t multiprocesso
 /* torch.randn(n, device="cuda", generator=philox), one call, f32. */
 void calo_philox_normal_f32(calo_philox *philox, float *out, size_t n);
 
+/* One or the other, as a request chooses. The CUDA generator is that of a GPU with a thread for every number, so that a
+ * seed means one picture whatever the GPU's size; AUTOMATIC1111's webui imitates the same on the host. */
+typedef struct calo_generator {
+    calo_random kind;
+    calo_rng cpu;
+    calo_philox cuda;
+} calo_generator;
+
+void calo_generator_seed(calo_generator *generator, calo_random kind, uint64_t seed);
+/* torch.randn(n, generator), f32, one call. */
+void calo_generator_normal(calo_generator *generator, float *out, size_t n);
+
 #endif

@@ -1,4 +1,5 @@
-/* The one loop: a scheduler's program, a denoiser, and the latents between them, all on the device. */
+/* The one loop: a scheduler's program, a denoiser, and the latents between them, all on the device. It goes step by step,
+   so that a picture can be looked at, put aside and taken up again between any two. */
 #ifndef CALO_DENOISE_H
 #define CALO_DENOISE_H
 
@@ -8,32 +9,33 @@
 
 typedef struct calo_denoise {
     const calo_program *program;
-    double guidance; /* > 1: `predict` sees the latents twice, unconditional half first, and is guided */
+    calo_generator *generator; /* gives what the steps draw */
 
-    /* Sees to all in which the program's call number `call` differs from the others. */
-    void (*begin_step)(void *user, calo_run *run, int call);
+    /* registers[E] ← the guided prediction for scale · registers[X], at the program's call number `call`. */
+    void (*predict)(void *user, calo_run *run, const calo_tensor *registers, double scale, int call);
 
-    /* x [B or 2B, h, w, C], in the run's type → the prediction, same shape. The same launches in every step: where the
-     * device can record them, it is called for the first two only. */
-    calo_tensor (*predict)(void *user, calo_run *run, calo_tensor x);
+    /* After the rows of call `call`, or NULL: may change registers[X]. */
+    void (*after)(void *user, calo_run *run, const calo_tensor *registers, int call);
 
-    /* After every step: how many are done, in how many seconds. Non-zero stops with CALO_ECANCELLED. */
-    int (*on_step)(void *user, int done, double seconds);
-
-    /* For --dump, or NULL: "latents" and "output", number, and the tensor on the device. */
+    /* For --dump, or NULL: "latents", number, and the tensor on the device. */
     void (*on_tensor)(void *user, calo_run *run, const char *key, int number, calo_tensor t);
 
     void *user;
+
+    /* the loop's own */
+    calo_tensor registers[CALO_REGISTERS]; /* f32 [B, h, w, C]; those that the program uses */
+    calo_tensor clean; /* f32: what the last call took the clean latents for */
+    int done;          /* calls */
 } calo_denoise;
 
-/* Takes `latents` (f32 [B, h, w, C], the generator's unscaled draw) to the program's end and returns them. `rng` goes
- * on from that draw and gives what noise the steps ask for. */
-calo_tensor calo_denoise_run(calo_run *run, const calo_denoise *denoise, calo_tensor latents, calo_rng *rng);
+/* Takes `latents` (f32 [B, h, w, C], as they are before the first call). */
+void calo_denoise_begin(calo_run *run, calo_denoise *denoise, calo_tensor latents);
+/* One call, unless all are done. Waits for it. */
+void calo_denoise_step(calo_run *run, calo_denoise *denoise);
+/* Gives the latents back and forgets the rest. */
+calo_tensor calo_denoise_end(calo_run *run, calo_denoise *denoise);
 
 /* Waits for t, and fails with CALO_ENONFINITE, naming `what`, when it holds a NaN or an infinity. */
 void calo_expect_finite(calo_run *run, calo_tensor t, const char *what);
-
-/* Draws f32 normals for t in torch's order (channels first) into channels-last memory. */
-void calo_draw_latents(calo_run *run, calo_rng *rng, calo_tensor t);
 
 #endif

@@ -37,7 +37,7 @@ static cJSON *part_json(calo_model *model, calo_part part, calo_fault *fault)
                           .visit = count_parameter };
     tally t = { .checkpoint = &model->checkpoint, .p = &p };
     p.user = &t;
-    calo_model_part(&p, model, part, true);
+    calo_model_part(&p, model, part);
     cJSON *object = cJSON_CreateObject(), *types = cJSON_AddObjectToObject(object, "types");
     cJSON_AddNumberToObject(object, "parameters", t.parameters);
     for (int i = 0; i < CALO_STORED_TYPES; i++)
@@ -122,6 +122,7 @@ calo_status calo_inspect(calo_context *context, const char *path, char **json)
     if (!model)
         return calo_fail(fault, CALO_EMEMORY, "no host memory to look into %s", path);
     model->context = context;
+    model->with_encoder = true;
     if (calo_checkpoint_open(path, NULL, &model->checkpoint, fault) == CALO_OK)
         *json = describe(model, fault);
     calo_unload(&model);

@@ -98,7 +98,7 @@ static calo_status put_part(calo_model *model, calo_part part, const char *folde
                           .visit = note, .user = &l };
     calo_writer *writer = NULL;
     char path[4096];
-    calo_model_part(&p, model, part, true);
+    calo_model_part(&p, model, part);
     snprintf(path, sizeof path, "%s/%s/%s.safetensors", folder, calo_part_name(part), calo_part_file(part));
     calo_status status = fault->status;
     if (!status)
@@ -169,6 +169,7 @@ calo_status calo_make_random(calo_context *context, const char *layout, const ch
     if (!model)
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a model");
     model->context = context;
+    model->with_encoder = true;
     snprintf(path, sizeof path, "layout:%s", layout);
     if (strlen(folder) > 4096 - 128)
         calo_fail(fault, CALO_EUSAGE, "the folder's name is too long");

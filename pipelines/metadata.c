@@ -6,9 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-char *calo_parameters_text(const calo_request *request, const calo_checkpoint *checkpoint,
+char *calo_parameters_text(const calo_request *request, const calo_model *model,
                            const calo_scheduler *scheduler, int width, int height, uint64_t seed)
 {
+    const calo_checkpoint *checkpoint = &model->checkpoint;
     const char *prompt = request->prompt ? request->prompt : "", *negative = request->negative;
     const size_t size = strlen(prompt) + (negative ? strlen(negative) : 0) + strlen(checkpoint->name) + 512;
     char *text = calo_alloc(size, 1);

@@ -1,9 +1,11 @@
 /* Loading a model: plan the weights, allocate them, fill them. */
 #include "residency.h"
+#include "../engine/hash.h"
 #include "../engine/shim.h"
 #include "../engine/weights/variants.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 calo_device_info calo_model_device(const calo_model *model)
@@ -15,14 +17,14 @@ calo_device_info calo_model_device(const calo_model *model)
     return info;
 }
 
-void calo_model_part(calo_parameters *p, calo_model *model, calo_part part, bool with_encoder)
+void calo_model_part(calo_parameters *p, calo_model *model, calo_part part)
 {
     const calo_checkpoint *c = &model->checkpoint;
     p->part = part;
     if (part == CALO_UNET)
         calo_unet_load(p, &c->unet, &model->unet);
     else if (part == CALO_VAE)
-        calo_vae_load(p, &c->vae, with_encoder, &model->vae);
+        calo_vae_load(p, &c->vae, model->with_encoder, &model->vae);
     else
         calo_clip_load(p, &c->clip[part - CALO_TEXT], &model->clip[part - CALO_TEXT]);
 }
@@ -141,6 +143,7 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
         open_tokenizers(made, fault);
     if (!fault->status)
         check_parts(made, fault);
+    made->with_encoder = made->checkpoint.unet.in_channels != made->checkpoint.vae.latent_channels;
     if (!fault->status)
         load_weights(made, options, fault);
     if (fault->status)
@@ -166,6 +169,45 @@ void calo_unload(calo_model **model)
     calo_free(m->prediction);
     calo_free(m);
     *model = NULL;
+}
+
+/* Every byte of a part's files, after what came before. */
+static calo_status digest_files(const calo_source *source, uint64_t *digest, calo_fault *fault)
+{
+    enum { CHUNK = 1 << 22 };
+    uint8_t *bytes = calo_alloc(CHUNK, 1);
+    if (!bytes)
+        return calo_fail(fault, CALO_EMEMORY, "no host memory to read a model's files");
+    for (int i = 0; i < source->count && !fault->status; i++) {
+        const calo_file *file = &source->files[i].file;
+        for (uint64_t at = 0; at < file->size && !fault->status; at += CHUNK) {
+            const size_t size = file->size - at < CHUNK ? (size_t)(file->size - at) : CHUNK;
+            if (!calo_file_read(file, at, bytes, size, fault))
+                *digest = calo_digest(*digest, bytes, size);
+        }
+    }
+    calo_free(bytes);
+    return fault->status;
+}
+
+calo_status calo_model_digest(calo_model *model, char text[20], calo_fault *fault)
+{
+    const calo_checkpoint *c = &model->checkpoint;
+    uint64_t digest = 0;
+    if (!*model->digest) {
+        for (int i = 0; i < CALO_PARTS && !fault->status; i++)
+            if (c->has[i] && !c->parts[i].borrowed)
+                digest_files(&c->parts[i], &digest, fault);
+        if (c->form == CALO_FORM_LAYOUT) {
+            digest = calo_digest(digest, (const uint8_t *)c->path, strlen(c->path));
+            digest = calo_digest(digest, (const uint8_t *)&model->dtype, sizeof model->dtype);
+        }
+        if (fault->status)
+            return fault->status;
+        snprintf(model->digest, sizeof model->digest, "%016" PRIx64, digest);
+    }
+    memcpy(text, model->digest, sizeof model->digest);
+    return CALO_OK;
 }
 
 const char *calo_model_dtype(const calo_model *model)

@@ -8,6 +8,15 @@
 #include "../engine/models/vae.h"
 #include "../engine/text/tokenizer.h"
 
+enum { CALO_PREVIEW_CHANNELS = 16 };
+
+/* Latents to colours: rgb = Σ_c latent_c · terms[c] + terms[channels], 0 … 1. */
+typedef struct calo_preview_map {
+    bool known;
+    int channels;
+    double terms[CALO_PREVIEW_CHANNELS + 1][3];
+} calo_preview_map;
+
 struct calo_model {
     calo_context *context;
     calo_checkpoint checkpoint; /* its files stay open: parts may be loaded again */
@@ -21,12 +30,20 @@ struct calo_model {
     calo_type dtype;
     char *prediction; /* over the configuration's, or NULL */
     bool zero_snr;    /* likewise; false: what the configuration says */
+    bool with_encoder; /* the VAE's encoder is among its parameters */
+    uint64_t loads;    /* how often a part was loaded: its parameters may lie elsewhere since */
+    calo_preview_map preview;
+    char digest[20];   /* calo_model_digest's, "": not found yet */
 };
 
 /* What plans and runs are made for: the context's device, or the nominal one. */
 calo_device_info calo_model_device(const calo_model *model);
 
-/* Visits or loads the parameters of one part that the model has; the VAE's encoder only when it is asked for. */
-void calo_model_part(calo_parameters *p, calo_model *model, calo_part part, bool with_encoder);
+/* Visits or loads the parameters of one part that the model has. */
+void calo_model_part(calo_parameters *p, calo_model *model, calo_part part);
+
+/* 16 hexadecimal digits that tell the weights of one model from those of another: of every byte of its files, or of a
+ * layout's name and type. Against mistakes, not against forgery. Found once. */
+calo_status calo_model_digest(calo_model *model, char text[20], calo_fault *fault);
 
 #endif

@@ -6,12 +6,6 @@ static bool has(const calo_model *model, unsigned parts, int part)
     return model->checkpoint.has[part] && parts >> part & 1;
 }
 
-/* An inpainting model encodes the picture that it is to keep, of which an empty one is a picture, too. */
-static bool needs_encoder(const calo_model *model)
-{
-    return model->checkpoint.unet.in_channels != model->checkpoint.vae.latent_channels;
-}
-
 static calo_parameters parameters_of(calo_model *model, int part, calo_fault *fault)
 {
     return (calo_parameters){ .checkpoint = &model->checkpoint, .random_type = model->dtype,
@@ -24,7 +18,7 @@ static calo_status plan_part(calo_model *model, int part, calo_fault *fault)
     const calo_device_info info = calo_model_device(model);
     calo_parameters p = parameters_of(model, part, fault);
     calo_arena_init(&model->weights[part], model->context->device, &info);
-    calo_model_part(&p, model, (calo_part)part, needs_encoder(model));
+    calo_model_part(&p, model, (calo_part)part);
     return fault->status;
 }
 
@@ -68,9 +62,10 @@ calo_status calo_model_hold(calo_model *model, unsigned parts, int (*on_done)(vo
         p.done = done;
         if (calo_arena_commit(arena, fault) || calo_arena_map(arena, fault))
             break;
-        calo_model_part(&p, model, (calo_part)part, needs_encoder(model));
+        calo_model_part(&p, model, (calo_part)part);
         calo_arena_unmap(arena, fault);
         model->held |= CALO_BIT(part);
+        model->loads++;
         done = p.done;
     }
     return fault->status;
@@ -86,6 +81,18 @@ calo_status calo_model_evict(calo_model *model, unsigned parts, calo_fault *faul
         plan_part(model, part, fault);
     }
     return fault->status;
+}
+
+calo_status calo_model_need_encoder(calo_model *model, calo_fault *fault)
+{
+    if (model->with_encoder)
+        return CALO_OK;
+    if (model->context->device)
+        model->context->device->api->finish(model->context->device, fault);
+    calo_arena_free(&model->weights[CALO_VAE]);
+    model->held &= ~CALO_BIT(CALO_VAE);
+    model->with_encoder = true;
+    return fault->status ? fault->status : plan_part(model, CALO_VAE, fault);
 }
 
 uint64_t calo_model_limit(const calo_model *model)

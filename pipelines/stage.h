@@ -1,44 +1,60 @@
-/* One denoiser at work: a model, its prompt, its schedule, and what every step of it uses. Text to image is one stage; a
-   refiner after the base model is a second. */
+/* One denoiser at work: a model, its prompts, its schedule, its size, and what every call uses. Text to image is one
+   stage; a refiner after the base model, or a second pass at a larger size, is a second. */
 #ifndef CALO_STAGE_H
 #define CALO_STAGE_H
 
+#include "conditions.h"
 #include "denoise.h"
 #include "schedule_config.h"
-#include "text.h"
+
+/* The share of the schedule that a stage runs. */
+typedef struct calo_share {
+    double begin, end; /* of the training timesteps, as diffusers' denoising_start and denoising_end divide them */
+    double strength;   /* of the calls, the last ones, as diffusers' image to image counts them; 1: all */
+    bool lcm;          /* strength shortens LCM's original steps instead, as its own image to image does */
+} calo_share;
 
 typedef struct calo_stage {
     calo_model *model;
-    bool guided;            /* two halves a call; a model that embeds the guidance scale has one */
+    const calo_request *request;
+    int width, height;      /* pixels */
+    bool guided;            /* there is an unconditional half; a model that embeds the guidance scale has none */
     double guidance;
     calo_text text;
-    calo_tensor context, pooled; /* between encode and prepare */
+    calo_conditions conditions;
     calo_schedule_choice schedule;
     calo_program *program;
+    int first, last;        /* the program's calls in the whole schedule: [first, last) */
+    int begun;              /* the call that is the solver's first: it knows nothing before */
+
+    /* while it runs */
+    int phase;              /* whose conditions are prepared; −1: none */
+    int calls;              /* of the denoiser in this phase, for this picture */
     calo_unet_cache cache;
-    calo_tensor beside;     /* of the picture that is made: what calo_stage_mask_all gave for it; the caller's */
+    calo_tensor input;      /* of the denoiser: [rows, h, w, C], in the run's type */
+    calo_tensor masks[CALO_MAX_REGIONS]; /* f32 [1, h, w, 1]: of the regions */
+    calo_graph *graph;      /* of the recorded prediction, or NULL */
+    uint64_t loads;         /* the model's when it was recorded */
+    calo_tensor beside;     /* of the picture that is made: what an inpainting model sees beside its latents [1, h, w, 1 + C];
+                               the caller's */
+    void (*on_output)(void *user, calo_run *run, int call, calo_tensor output); /* for --dump, or NULL */
+    void *user;
 } calo_stage;
 
-/* Tokens and program, of which the stage runs the share from `begin` to `end` (0 … 1), as diffusers' denoising_start and
- * denoising_end divide a schedule. Close it, whatever came of it. */
-calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, double begin, double end,
-                            calo_fault *fault);
+/* Passages and program. Close it, whatever came of it. */
+calo_status calo_stage_open(calo_stage *stage, calo_model *model, const calo_request *request, int width, int height,
+                            const calo_share *share, calo_fault *fault);
 void calo_stage_close(calo_stage *stage);
+/* Compiles the program again so that its solver begins at call number `call`. */
+calo_status calo_stage_begin_at(calo_stage *stage, int call, calo_fault *fault);
 
-/* Encodes the prompt: needs the text encoders. `dump` may be NULL. */
-void calo_stage_encode(calo_run *run, calo_stage *stage, calo_dump *dump);
+/* Before the first picture's first call: needs the UNet. */
+void calo_stage_enter(calo_run *run, calo_stage *stage);
+/* Before and after a picture: what was recorded for another one is forgotten. */
+void calo_stage_rewind(calo_run *run, calo_stage *stage);
+void calo_stage_leave(calo_run *run, calo_stage *stage);
 
-/* Computes what all steps share, for pictures of width × height: needs the UNet. */
-void calo_stage_prepare(calo_run *run, calo_stage *stage, int width, int height);
-void calo_stage_release(calo_run *run, calo_stage *stage);
-
-/* What an inpainting model that is given no picture sees beside the latents: it repaints all of an empty one. Needs the
- * VAE. `rng` goes on from the latents' draw. `tile` is calo_encode_picture's. No tensor for other models. */
-calo_tensor calo_stage_mask_all(calo_run *run, const calo_stage *stage, calo_rng *rng, int width, int height,
-                                int tile);
-
-/* For calo_denoise: these take the stage as `user`. */
-void calo_stage_begin_step(const calo_stage *stage, calo_run *run, int call);
-calo_tensor calo_stage_predict(const calo_stage *stage, calo_run *run, calo_tensor x);
+/* registers[E] ← the guided prediction for scale · registers[X] at the program's call number `call`. */
+void calo_stage_predict(calo_run *run, calo_stage *stage, const calo_tensor *registers, double scale, int call);
 
 #endif

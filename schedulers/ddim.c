@@ -24,7 +24,8 @@ static void compile_step(const calo_schedule_config *c, const double *alphas, in
     const double noise = c->eta > 0 ? c->eta * sqrt((1 - next) / (1 - a) * (1 - a / next)) : 0;
     const double rest = 1 - next - noise * noise; /* −1e-17 where all the direction is noise; NaN stays NaN */
     const double signal = sqrt(next), direction = sqrt(rest < 0 ? 0 : rest);
-    const calo_pair clean = calo_clean(c->prediction_type, sqrt(a), sqrt(1 - a));
+    calo_step_place(step, c->prediction_type, sqrt(a), sqrt(1 - a));
+    const calo_pair clean = step->clean;
     const calo_pair eps = calo_noise(c->prediction_type, sqrt(a), sqrt(1 - a));
     if (c->clip_sample) {
         calo_row *row = calo_row_add(step, CALO_REGISTER_H0);

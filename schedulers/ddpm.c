@@ -22,7 +22,8 @@ static void compile_step(const calo_schedule_config *c, const double *alphas, in
     const double small = (1 - next) / (1 - a) * beta;
     const double variance = c->variance_type == CALO_FIXED_LARGE ? beta : small < 1e-20 ? 1e-20 : small;
     const double to_clean = sqrt(next) * beta / (1 - a), to_x = sqrt(alpha) * (1 - next) / (1 - a);
-    const calo_pair clean = calo_clean(c->prediction_type, sqrt(a), sqrt(1 - a));
+    calo_step_place(step, c->prediction_type, sqrt(a), sqrt(1 - a));
+    const calo_pair clean = step->clean;
     if (c->clip_sample) {
         calo_row *row = calo_row_add(step, CALO_REGISTER_H0);
         row->coefficients[CALO_REGISTER_X] = clean.x;

@@ -133,7 +133,8 @@ calo_status calo_dpm_solver_compile(const calo_schedule_config *config, int step
     for (int i = 0; i <= count; i++)
         points[i] = calo_alpha_sigma_of(sigmas[i]);
     for (int i = 0; i < count; i++) {
-        const calo_pair output = plus ? calo_clean(config->prediction_type, points[i].alpha, points[i].sigma)
+        calo_step_place(&program->steps[i], config->prediction_type, points[i].alpha, points[i].sigma);
+        const calo_pair output = plus ? program->steps[i].clean
                                       : calo_noise(config->prediction_type, points[i].alpha, points[i].sigma);
         program->steps[i].timestep = timesteps[i];
         program->steps[i].sigma = sigmas[i];

@@ -20,6 +20,13 @@ void calo_edm_defaults(calo_schedule_config *config)
     config->lower_order_final = true;
 }
 
+static calo_pair clean(const calo_schedule_config *c, double sigma)
+{
+    const double d = c->sigma_data, square = sigma * sigma + d * d;
+    const double sign = c->prediction_type == CALO_PREDICTION_V ? -1 : 1;
+    return (calo_pair){ d * d / square, sign * sigma * d / sqrt(square) };
+}
+
 /* Sigmas [steps + 1]; timesteps and what the denoiser sees. `last` is the sigma after the last step. */
 static calo_status begin(const calo_schedule_config *c, int steps, double last, double *sigmas, calo_program *program,
                          calo_fault *fault)
@@ -39,18 +46,14 @@ static calo_status begin(const calo_schedule_config *c, int steps, double last, 
         step->timestep = (double)(float)(0.25 * log(sigmas[i]));
         step->sigma = sigmas[i];
         step->input_scale = 1 / sqrt(sigmas[i] * sigmas[i] + c->sigma_data * c->sigma_data);
+        step->signal = 1;
+        step->noise = sigmas[i];
+        step->clean = clean(c, sigmas[i]);
     }
     sigmas[steps] = last < 0 ? sigmas[steps - 1] : last;
     program->initial_noise_scale = sqrt(c->sigma_max * c->sigma_max + 1);
     program->has_sigmas = true;
     return CALO_OK;
-}
-
-static calo_pair clean(const calo_schedule_config *c, double sigma)
-{
-    const double d = c->sigma_data, square = sigma * sigma + d * d;
-    const double sign = c->prediction_type == CALO_PREDICTION_V ? -1 : 1;
-    return (calo_pair){ d * d / square, sign * sigma * d / sqrt(square) };
 }
 
 calo_status calo_edm_euler_compile(const calo_schedule_config *config, int steps, calo_program *program,
@@ -60,7 +63,7 @@ calo_status calo_edm_euler_compile(const calo_schedule_config *config, int steps
     if (begin(config, steps, config->final_sigmas_type == CALO_FINAL_ZERO ? 0 : -1, sigmas, program, fault))
         return fault->status;
     for (int i = 0; i < steps; i++) {
-        const calo_pair x0 = clean(config, sigmas[i]);
+        const calo_pair x0 = program->steps[i].clean;
         const double share = (sigmas[i + 1] - sigmas[i]) / sigmas[i];
         calo_row *row = calo_row_add(&program->steps[i], CALO_REGISTER_X);
         row->coefficients[CALO_REGISTER_X] = 1 + share * (1 - x0.x);
@@ -84,6 +87,6 @@ calo_status calo_edm_solver_compile(const calo_schedule_config *config, int step
     for (int i = 0; i <= steps; i++)
         points[i] = (calo_alpha_sigma){ 1, sigmas[i], -log(sigmas[i]) };
     for (int i = 0; i < steps; i++)
-        calo_dpm_solver_step(config, points, clean(config, sigmas[i]), steps, i, &program->steps[i]);
+        calo_dpm_solver_step(config, points, program->steps[i].clean, steps, i, &program->steps[i]);
     return CALO_OK;
 }

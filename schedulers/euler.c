@@ -51,6 +51,9 @@ static void compile_step(const calo_schedule_config *c, double sigma, double nex
     const calo_pair clean = c->prediction_type == CALO_PREDICTION_EPSILON ? (calo_pair){ 1, -sigma }
                             : c->prediction_type == CALO_PREDICTION_V     ? (calo_pair){ 1 / square, -sigma / sqrt(square) }
                                                                           : (calo_pair){ 0, 1 };
+    step->signal = 1;
+    step->noise = sigma;
+    step->clean = clean;
     calo_row *row = calo_row_add(step, CALO_REGISTER_X);
     row->coefficients[CALO_REGISTER_X] = 1 + share * (1 - clean.x);
     row->coefficients[CALO_REGISTER_E] = -share * clean.e;

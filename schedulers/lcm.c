@@ -26,7 +26,8 @@ static void compile_step(const calo_schedule_config *c, const double *alphas, in
     const double a = alphas[t], after = next >= 0 ? alphas[next] : c->set_alpha_to_one ? 1 : alphas[0];
     const double scaled = t * c->timestep_scaling, data = 0.5, square = scaled * scaled + data * data;
     const double skip = data * data / square, out = scaled / sqrt(square), signal = last ? 1 : sqrt(after);
-    const calo_pair clean = calo_clean(c->prediction_type, sqrt(a), sqrt(1 - a));
+    calo_step_place(step, c->prediction_type, sqrt(a), sqrt(1 - a));
+    const calo_pair clean = step->clean;
     if (c->clip_sample) {
         calo_row *row = calo_row_add(step, CALO_REGISTER_H0);
         row->coefficients[CALO_REGISTER_X] = clean.x;
@@ -44,16 +45,20 @@ static void compile_step(const calo_schedule_config *c, const double *alphas, in
 calo_status calo_lcm_compile(const calo_schedule_config *config, int steps, calo_program *program, calo_fault *fault)
 {
     const int original = config->original_inference_steps;
+    const int used = config->strength > 0 ? (int)(original * config->strength) : original;
     double *alphas;
     if (original < 1 || original > config->num_train_timesteps || steps > original)
         return calo_fail(fault, CALO_EUSAGE, "lcm: %d steps; there may be 1 … original_inference_steps, which is %d of %d",
                          steps, original, config->num_train_timesteps);
+    if (used < steps)
+        return calo_fail(fault, CALO_EUSAGE, "lcm: strength %g leaves %d of original_inference_steps, too few for %d steps",
+                         config->strength, used, steps);
     if (calo_alphas(config, 0, &alphas, fault))
         return fault->status;
     const int stride = config->num_train_timesteps / original;
     for (int i = 0; i < steps; i++) { /* the product is rounded as numpy's linspace rounds it */
-        const int index = (int)floor(i * ((double)original / steps));
-        program->steps[i].timestep = (original - index) * stride - 1;
+        const int index = (int)floor(i * ((double)used / steps));
+        program->steps[i].timestep = (used - index) * stride - 1;
     }
     for (int i = 0; i < steps; i++)
         compile_step(config, alphas, (int)program->steps[i + 1 < steps ? i + 1 : i].timestep, i + 1 == steps,

@@ -226,6 +226,13 @@ calo_pair calo_noise(calo_prediction prediction, double alpha, double sigma)
     return (calo_pair){ 1 / sigma, -alpha / sigma };
 }
 
+void calo_step_place(calo_step *step, calo_prediction prediction, double signal, double noise)
+{
+    step->signal = signal;
+    step->noise = noise;
+    step->clean = calo_clean(prediction, signal, noise);
+}
+
 calo_row *calo_row_add(calo_step *step, calo_register target)
 {
     calo_row *row = &step->rows[step->row_count++];

@@ -42,14 +42,13 @@ typedef struct calo_alpha_sigma {
 } calo_alpha_sigma;
 calo_alpha_sigma calo_alpha_sigma_of(double sigma);
 
-/* The predicted clean latents as x · X + e · E for a point with signal `alpha` and noise `sigma` (α² + σ² = 1). */
-typedef struct calo_pair {
-    double x, e;
-} calo_pair;
+/* The predicted clean latents for a point with signal `alpha` and noise `sigma` (α² + σ² = 1). */
 calo_pair calo_clean(calo_prediction prediction, double alpha, double sigma);
 /* The predicted noise, likewise. */
 calo_pair calo_noise(calo_prediction prediction, double alpha, double sigma);
 
+/* X is signal · x̂₀ + noise · ε here, with signal² + noise² = 1; `clean` follows. */
+void calo_step_place(calo_step *step, calo_prediction prediction, double signal, double noise);
 /* A new row of a step, all coefficients 0. */
 calo_row *calo_row_add(calo_step *step, calo_register target);
 

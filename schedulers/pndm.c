@@ -50,6 +50,7 @@ static void add_copy(calo_step *step, calo_register target, calo_register from)
     calo_row_add(step, target)->coefficients[from] = 1;
 }
 
+/* `number` counts the calls that are made, from 0: a schedule that begins in its middle starts as any other. */
 static void compile_step(const calo_schedule_config *c, const double *alphas, int stride, int number, calo_step *step)
 {
     static const double adams[4][4] = { { 1 }, { 3 / 2., -1 / 2. }, { 23 / 12., -16 / 12., 5 / 12. },
@@ -125,10 +126,12 @@ calo_status calo_pndm_compile(const calo_schedule_config *config, int steps, cal
     for (int i = 0; i < program->step_count; i++) {
         calo_step *step = &program->steps[i];
         step->timestep = timestep_of_call(config, stride, timesteps, i);
+        const double here = alpha_at(config, alphas, (int)step->timestep);
+        calo_step_place(step, config->prediction_type, sqrt(here), sqrt(1 - here));
         if (config->prk_steps && i < PRK_CALLS)
             compile_prk_step(config, alphas, stride, i, (int)timesteps[i / 4], step);
         else
-            compile_step(config, alphas, stride, i, step);
+            compile_step(config, alphas, stride, i > config->begin ? i - config->begin : 0, step);
     }
     calo_free(alphas);
     return CALO_OK;

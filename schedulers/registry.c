@@ -70,7 +70,7 @@ static bool finish(calo_program *program)
         const calo_step *step = &program->steps[i];
         if (step->draws_noise)
             program->registers_used |= 1u << CALO_REGISTER_Z;
-        if (!fits(step->timestep) || !fits(step->input_scale))
+        if (!fits(step->timestep) || !fits(step->input_scale) || !fits(step->clean.x) || !fits(step->clean.e))
             return false;
         for (int k = 0; k < step->row_count; k++) {
             program->registers_used |= 1u << step->rows[k].target;
@@ -93,9 +93,9 @@ calo_status calo_scheduler_compile(const calo_scheduler *scheduler, const calo_s
                          config->num_train_timesteps < CALO_MAX_STEPS ? config->num_train_timesteps : CALO_MAX_STEPS);
     if (config->beta_schedule >= CALO_BETA_LAPLACE && scheduler->compile != calo_ddpm_compile)
         return calo_fail(fault, CALO_EUSAGE, "%s: the beta_schedule is one that only DDPMScheduler has", scheduler->name);
-    if (config->begin > 0 && scheduler->compile == calo_pndm_compile)
-        return calo_fail(fault, CALO_EUSAGE, "%s cannot begin in the middle of its schedule; choose another --scheduler",
-                         scheduler->name);
+    if (config->begin > 0 && scheduler->compile == calo_pndm_compile && config->prk_steps)
+        return calo_fail(fault, CALO_EUSAGE, "%s without skip_prk_steps cannot begin in the middle of its schedule; choose "
+                         "another --scheduler", scheduler->name);
     calo_program *made = calo_alloc(1, sizeof *made);
     if (made)
         made->steps = calo_alloc((size_t)steps + SURPLUS, sizeof *made->steps);

@@ -32,10 +32,17 @@ typedef struct calo_row {
 
 enum { CALO_MAX_ROWS = 5, CALO_MAX_STEPS = 1000 };
 
+/* x · X + e · E */
+typedef struct calo_pair {
+    double x, e;
+} calo_pair;
+
 typedef struct calo_step {
     double timestep;    /* what the denoiser is told */
     double input_scale; /* it sees input_scale · X */
     double sigma;       /* where the class has sigmas */
+    double signal, noise; /* X is signal · the clean latents + noise · normal numbers here: the class's add_noise */
+    calo_pair clean;    /* what the call takes the clean latents for */
     bool draws_noise;   /* Z is drawn before the rows */
     int row_count;
     calo_row rows[CALO_MAX_ROWS];
@@ -92,6 +99,7 @@ typedef struct calo_schedule_config {
     int begin;                 /* the step that is the first to run: solvers of higher order know nothing before it */
     bool prk_steps;            /* PNDM's skip_prk_steps, negated */
     int original_inference_steps;             /* LCM */
+    double strength;                          /* LCM: the share of them that is used; 0: all */
     double timestep_scaling, sigma_data, rho; /* LCM; EDM, which also has: */
     bool exponential_sigmas;                  /* sigma_schedule, otherwise karras */
     bool continuous_timesteps; /* Euler's timestep_type: with prediction v the denoiser is told ¼ ln σ */

@@ -121,8 +121,8 @@ static void compile_step(const calo_schedule_config *c, const double *sigmas, in
                          int order, calo_step *step)
 {
     const calo_alpha_sigma here = calo_alpha_sigma_of(sigmas[number]);
-    const calo_pair output = c->predict_noise ? calo_noise(c->prediction_type, here.alpha, here.sigma)
-                                              : calo_clean(c->prediction_type, here.alpha, here.sigma);
+    calo_step_place(step, c->prediction_type, here.alpha, here.sigma);
+    const calo_pair output = c->predict_noise ? calo_noise(c->prediction_type, here.alpha, here.sigma) : step->clean;
     calo_row *keep = calo_row_add(step, calo_history(number));
     keep->coefficients[CALO_REGISTER_X] = output.x;
     keep->coefficients[CALO_REGISTER_E] = output.e;

@@ -77,7 +77,7 @@ static void note(void *user, const char *name, int rank, const int64_t *dims, ca
 static bool lists_as(const char *name, const listing *expected, listing *own)
 {
     calo_fault fault = { 0 };
-    calo_model model = { .context = NULL };
+    calo_model model = { .context = NULL, .with_encoder = true };
     char path[64];
     visitor v = { .l = own };
     snprintf(path, sizeof path, "layout:%s", name);
@@ -88,7 +88,7 @@ static bool lists_as(const char *name, const listing *expected, listing *own)
     for (int part = 0; part < CALO_PARTS; part++)
         if (model.checkpoint.has[part]) {
             v.part = (calo_part)part;
-            calo_model_part(&p, &model, (calo_part)part, true);
+            calo_model_part(&p, &model, (calo_part)part);
         }
     calo_unet_free(&model.unet);
     calo_vae_free(&model.vae);

@@ -118,7 +118,7 @@ static void visit(calo_model *model, calo_part part, list *l, calo_fault *fault)
     calo_parameters p = { .checkpoint = &model->checkpoint, .part = part, .arena = &model->weights[part], .fault = fault,
                           .visit = note, .user = l };
     l->part = part;
-    calo_model_part(&p, model, part, true);
+    calo_model_part(&p, model, part);
 }
 
 /* The e4m3 number nearest to x, to even between two; 448 is the largest. */
@@ -473,6 +473,7 @@ int main(int count, char **words)
     if (count < 4)
         return fprintf(stderr, "usage: write_model CONFIGS TOKENIZER OUT [f16|f8|f8s] [single] [ckpt|bin] [hollow] [mark:NAME …]\n"), 2;
     calo_model *model = calo_alloc(1, sizeof *model);
+    model->with_encoder = true;
     list *l = calo_alloc(1, sizeof *l);
     l->type = CALO_STORED_F32;
     for (int i = 4; i < count; i++) {
