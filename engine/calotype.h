@@ -303,6 +303,33 @@ typedef struct calo_request {
             CALO_FIT_NONE, 0.0, -1, CALO_FILL_ORIGINAL, { 0, 0, 0, 0 }, CALO_RANDOM_CPU, 0, 0.0, 0.0, 0.6, 0, 0        \
     }
 
+/* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. With a device_output
+ * `images` may be NULL: then nothing but the end of a step is waited for, and no image leaves the device. */
+CALO_API calo_status calo_generate(calo_model *model, const calo_request *request, calo_image **images);
+
+/* One op on one shape, all its calls together. */
+typedef struct calo_report_row {
+    const char *part, *op, *variant; /* "unet", "conv2d", "tile" */
+    char shape[96];
+    int64_t calls;
+    double flops, bytes;
+    double roofline_s; /* at the device's peaks */
+    double seconds;    /* measured; 0 in a plan */
+} calo_report_row;
+
+typedef struct calo_report {
+    int row_count;
+    calo_report_row *rows;
+    uint64_t weight_bytes, activation_bytes; /* on the device; their sum is the peak */
+    int takes_turns;                         /* the parts do not fit at once: weight_bytes is the most of a turn */
+    double peak_flops, peak_bandwidth;       /* what the roofline was drawn with */
+} calo_report;
+
+/* What calo_generate would do, without doing it: memory, FLOPs, bytes and roofline time, op by op. Works without a
+ * device (context "none"); no weight is read. Free the report. */
+CALO_API calo_status calo_plan(calo_model *model, const calo_request *request, calo_report **report);
+CALO_API void calo_free_report(calo_report **report);
+
 /* ---- jobs: a request, step by step ------------------------------------------------------------------------------ */
 
 typedef struct calo_job calo_job;
