@@ -170,7 +170,7 @@ static void finish_image(flow *f, calo_tensor decoded)
     }
     if (bad)
         calo_fail(f->run.fault, CALO_ENONFINITE, "the decoded picture holds %" PRId64 " numbers that are not finite", bad);
-    parameters = calo_parameters_text(f->request, &f->model->checkpoint, f->stages[0].schedule.scheduler, f->width, f->height,
+    parameters = calo_parameters_text(f->request, f->model, f->stages[0].schedule.scheduler, f->width, f->height,
                                       f->request->seed + (uint64_t)f->image);
     if (!parameters)
         calo_fail(f->run.fault, CALO_EMEMORY, "no host memory for a picture's text");
