@@ -138,6 +138,12 @@ CALO_API const char *calo_model_dtype(const calo_model *model);
 CALO_API calo_status calo_inspect(calo_context *context, const char *path, char **json);
 CALO_API void calo_free_text(char **text);
 
+/* What pictures' texts call a model by, in hexadecimal: A1111's first "model hash", 8 digits, of 64 KiB of the file; or
+ * with `whole` the SHA-256 of all of it, 64 digits, of which later texts give the first 10. A folder's is that of its
+ * UNet's file, a layout's is "". on_read, or NULL, hears of bytes read and of all; non-zero stops: CALO_ECANCELLED. */
+CALO_API calo_status calo_hash_model(calo_context *context, const char *path, int whole,
+                                     int (*on_read)(void *user, uint64_t done, uint64_t total), void *user, char text[65]);
+
 /* The kinds of model that are known: what `variant` and "layout:NAME" take. */
 typedef struct calo_variant_record {
     const char *name, *title; /* "sdxl-turbo", "Stable Diffusion XL Turbo" */

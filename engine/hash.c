@@ -42,9 +42,12 @@ static void add_block(uint32_t h[8], const uint8_t *block)
         h[i] += v[i];
 }
 
-void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32])
+static const uint32_t start[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+
+/* The last part, which need not fill blocks, of `total` bytes in all. */
+static void finish(uint32_t h[8], const uint8_t *bytes, size_t size, uint64_t total, uint8_t digest[32])
 {
-    uint32_t h[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
     uint8_t last[128] = { 0 };
     size_t at = 0;
     for (; at + 64 <= size; at += 64)
@@ -54,7 +57,7 @@ void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32])
         memcpy(last, bytes + at, rest);
     last[rest] = 0x80;
     for (int i = 0; i < 8; i++)
-        last[padded - 1 - i] = (uint8_t)((uint64_t)size * 8 >> 8 * i);
+        last[padded - 1 - i] = (uint8_t)(total * 8 >> 8 * i);
     for (size_t i = 0; i < padded; i += 64)
         add_block(h, last + i);
     for (int i = 0; i < 32; i++)
@@ -84,6 +87,39 @@ uint64_t calo_digest(uint64_t digest, const uint8_t *bytes, size_t size)
         digest ^= digest >> 31;
     }
     return digest;
+}
+
+void calo_sha256(const uint8_t *bytes, size_t size, uint8_t digest[32])
+{
+    uint32_t h[8];
+    memcpy(h, start, sizeof h);
+    finish(h, bytes, size, size, digest);
+}
+
+calo_status calo_sha256_file(const calo_file *file, int (*on_read)(void *, uint64_t, uint64_t), void *user, uint8_t digest[32],
+                             calo_fault *fault)
+{
+    enum { SIZE = 4 << 20 }; /* whole blocks */
+    uint32_t h[8];
+    uint64_t at = 0;
+    uint8_t *part = calo_alloc(SIZE, 1);
+    calo_status status = part ? CALO_OK : calo_fail(fault, CALO_EMEMORY, "no host memory to hash %s", file->path);
+    memcpy(h, start, sizeof h);
+    for (; !status && file->size - at >= SIZE; at += SIZE) {
+        if (on_read && on_read(user, at, file->size)) {
+            status = calo_fail(fault, CALO_ECANCELLED, "stopped while hashing %s", file->path);
+            break;
+        }
+        status = calo_file_read(file, at, part, SIZE, fault);
+        for (size_t i = 0; i < SIZE && !status; i += 64)
+            add_block(h, part + i);
+    }
+    if (!status)
+        status = calo_file_read(file, at, part, (size_t)(file->size - at), fault);
+    if (!status)
+        finish(h, part, (size_t)(file->size - at), file->size, digest);
+    calo_free(part);
+    return status;
 }
 
 calo_status calo_model_hash(const calo_file *file, char text[9], calo_fault *fault)

@@ -1,9 +1,11 @@
-/* What a model is, without reading a number of it: calo_inspect, and the random folders of calo_make_random. */
+/* What a model is, without loading it: calo_inspect, and its names by content, calo_hash_model. */
+#include "../engine/hash.h"
 #include "../engine/shim.h"
 #include "../engine/weights/json.h"
 #include "../engine/weights/variants.h"
 #include "model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- inspect ---------------------------------------------------------------------------------------------------- */
@@ -126,5 +128,27 @@ calo_status calo_inspect(calo_context *context, const char *path, char **json)
     if (calo_checkpoint_open(path, NULL, &model->checkpoint, fault) == CALO_OK)
         *json = describe(model, fault);
     calo_unload(&model);
+    return fault->status;
+}
+
+/* ---- hashes ----------------------------------------------------------------------------------------------------- */
+
+calo_status calo_hash_model(calo_context *context, const char *path, int whole,
+                            int (*on_read)(void *user, uint64_t done, uint64_t total), void *user, char text[65])
+{
+    calo_checkpoint checkpoint = { 0 };
+    calo_fault *fault = &context->fault;
+    uint8_t digest[32];
+    text[0] = '\0';
+    calo_fault_clear(fault);
+    if (calo_checkpoint_open(path, NULL, &checkpoint, fault))
+        return fault->status;
+    if (checkpoint.form == CALO_FORM_LAYOUT || !whole) {
+        snprintf(text, 65, "%s", checkpoint.hash);
+    } else if (!calo_sha256_file(&checkpoint.parts[CALO_UNET].files[0].file, on_read, user, digest, fault)) {
+        for (int i = 0; i < 32; i++)
+            snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    }
+    calo_checkpoint_close(&checkpoint);
     return fault->status;
 }

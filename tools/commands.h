@@ -1,65 +1,58 @@
-/* The commands of `calotype`, one file each, and what they share. Each returns the process's exit status. */
+/* The commands of `calotype`, and what they share. Each returns the process's exit status. */
 #ifndef COMMANDS_H
 #define COMMANDS_H
 
-#include "../engine/calotype.h"
+#include "options.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 
-int command_txt2img(int count, char **words);
-int command_devices(int count, char **words);
-int command_info(int count, char **words);
-int command_plan(int count, char **words);
-int command_profile(int count, char **words);
-int command_check(int count, char **words);
-int command_make_random(int count, char **words);
+int command_draw(options *o);    /* txt2img, img2img, inpaint */
+int command_resume(options *o);
+int command_again(options *o);
+int command_grid(options *o);
+int command_plan(options *o);
+int command_profile(options *o);
+int command_check(options *o);
+int command_info(options *o);
+int command_devices(options *o);
+int command_make_random(options *o);
 
-/* ---- options (options.c) ---------------------------------------------------------------------------------------- */
-
-/* Steps that are not given; a guidance scale that is not given is NaN. */
-enum { OPTION_ABSENT = -2147483647 };
-
-typedef struct options {
-    const char *words[2];      /* what stands without an option's name: a flow, MODEL of info, NAME and DIR of make-random */
-    const char *model, *prompt, *negative, *output, *device, *scheduler, *spacing, *prediction, *variant, *dump, *vae, *text_encoder, *refiner;
-    const char *dtype_name;
-    calo_type dtype;
-    int width, height, steps, count, clip_skip, threads, tile;
-    double guidance, eta, refiner_start;
-    uint64_t seed, memory_limit;
-    bool random_seed, quiet, json, zero_snr, layouts, variants, help;
-} options;
-
-/* Which groups of options a command takes. */
-enum { OPTIONS_COMMON = 1, OPTIONS_FLOW = 2, OPTIONS_INFO = 4, OPTIONS_DTYPE = 8, OPTIONS_JSON = 16 };
-
-/* Fills *o from the words after the command's name, of which at most `words` may stand alone. Returns 0, or 2 after
- * printing one line that names the option. */
-int options_parse(options *o, const char *command, int groups, int words, int count, char **arguments);
-
-/* Prints the usage line, what the command does, and the options of its groups. */
-void options_help(const char *usage, const char *what, int groups);
-
-/* ---- a flow, from options to pictures (flow.c) ------------------------------------------------------------------ */
+/* ---- a flow, from options to pictures (session.c) --------------------------------------------------------------- */
 
 typedef struct session {
     calo_context *context;
     calo_model *model, *refiner; /* refiner: or NULL */
+    calo_image *init, *mask;     /* or NULL */
+    calo_job *job;               /* one that goes on, or NULL */
     calo_request request;
     calo_timing timing;
     double load_s;
 } session;
 
-/* Opens the device ("none": plans only), loads the model, fills the request. Returns the exit status. */
+/* Opens the device ("none": plans only), loads pictures and model, fills the request. Returns the exit status. */
 int session_open(session *s, const options *o, const char *device);
+/* The parts of it: the device, and the rest. `flow` says what is to be done, or 0. */
+int session_open_device(session *s, const options *o, const char *device);
+int session_load(session *s, const options *o);
 void session_close(session *s);
-
-/* Runs the request and saves the pictures. `paths`, when not NULL, receives request.count strings to be freed. */
-int session_generate(session *s, const options *o, char **paths);
 
 /* Prints calo_error on stderr and returns the exit status that belongs to it. */
 int session_fail(const session *s, calo_status status);
+
+/* What a flow needs and the options lack: 2, after one line. `name`: of the flow. */
+int session_check(const options *o, const char *name);
+
+/* ---- running it (run.c) ----------------------------------------------------------------------------------------- */
+
+/* Runs the request, or goes on with the job, and saves the pictures. `paths`, when not NULL, receives request.count
+ * strings to be freed, or NULLs when the run was suspended. */
+int session_generate(session *s, const options *o, char **paths);
+
+/* "out.png" → "out-3.png" for number 2 of several; a new string, or NULL. */
+char *session_path(const char *output, int number, int count);
+
+/* The same with paths and report: prints what txt2img prints. */
+int session_finish(session *s, const options *o, int status);
 
 /* One line on stderr, "calotype: …"; returns `status`. */
 int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -69,8 +62,11 @@ int complain(int status, const char *format, ...) __attribute__((format(printf, 
 void progress_begin(bool quiet);   /* also catches Ctrl-C */
 bool progress_cancelled(void);
 int progress_load(void *user, uint64_t done, uint64_t total);
-int progress_step(void *user, const calo_progress *progress);
+int progress_read(void *user, uint64_t done, uint64_t total); /* a file that is hashed; its name is `user` */
+void progress_step(const calo_progress *progress, int pictures);
+void progress_cell(int done, int of); /* the cell of a grid that the steps belong to */
 void progress_end(void);           /* clears the bar */
+double progress_now(void);         /* seconds */
 
 /* ---- tables of ops (report.c) ----------------------------------------------------------------------------------- */
 

@@ -54,22 +54,15 @@ static void print_absent(void *user, calo_log_level level, const char *sentence)
         printf("-          %s\n", sentence);
 }
 
-int command_devices(int count, char **words)
+int command_devices(options *o)
 {
-    options o;
     session s = { 0 };
     calo_device_record list[LIMIT];
     calo_open_options none = CALO_OPEN_OPTIONS_INIT;
     int found = 0;
-    if (options_parse(&o, "devices", OPTIONS_JSON, 0, count, words))
-        return 2;
-    if (o.help) {
-        options_help("devices [--json]", "Lists the devices, their limits and measured peaks.", OPTIONS_JSON);
-        return 0;
-    }
     none.device = "none";
     none.on_log = print_absent;
-    none.user = &o;
+    none.user = o;
     calo_status status = calo_open(&s.context, &none);
     if (!status)
         status = calo_devices(s.context, list, LIMIT, &found);
@@ -77,12 +70,12 @@ int command_devices(int count, char **words)
     cJSON *array = cJSON_CreateArray();
     for (int i = 0; i < found && i < LIMIT && !exit_status; i++) {
         measure(&list[i]);
-        if (o.json)
+        if (o->json)
             cJSON_AddItemToArray(array, to_json(&list[i]));
         else
             print_row(&list[i]);
     }
-    char *text = o.json && !exit_status ? cJSON_Print(array) : NULL;
+    char *text = o->json && !exit_status ? cJSON_Print(array) : NULL;
     if (text)
         puts(text);
     cJSON_free(text);

@@ -29,36 +29,28 @@ static void print_text(const cJSON *info)
     printf("why:\n%s", string(info, "reason"));
 }
 
-int command_info(int count, char **words)
+int command_info(options *o)
 {
-    options o;
     session s = { 0 };
     calo_open_options none = CALO_OPEN_OPTIONS_INIT;
     char *json = NULL;
-    if (options_parse(&o, "info", OPTIONS_INFO, 1, count, words))
-        return 2;
-    if (o.help) {
-        options_help("info MODEL [--json]", "Says what a model is: architecture, parts, parameters, types, and why.",
-                     OPTIONS_INFO);
-        return 0;
-    }
     calo_variant_record record;
-    for (int i = 0; o.layouts && calo_variant_list(i, &record); i++)
+    for (int i = 0; o->layouts && calo_variant_list(i, &record); i++)
         puts(record.name);
-    for (int i = 0; o.variants && calo_variant_list(i, &record); i++)
+    for (int i = 0; o->variants && calo_variant_list(i, &record); i++)
         printf("%-14s %s\n%-14s told by: %s\n", record.name, record.title, "", record.told_by);
-    if (o.layouts || o.variants)
+    if (o->layouts || o->variants)
         return 0;
-    if (!o.words[0])
+    if (!o->words[0])
         return complain(2, "info needs a model: a diffusers folder, a .safetensors file, or layout:NAME");
     none.device = "none";
     calo_status status = calo_open(&s.context, &none);
     if (!status)
-        status = calo_inspect(s.context, o.words[0], &json);
+        status = calo_inspect(s.context, o->words[0], &json);
     int exit_status = status ? session_fail(&s, status) : 0;
-    if (json && o.json)
+    if (json && o->json)
         puts(json);
-    cJSON *parsed = json && !o.json ? cJSON_Parse(json) : NULL;
+    cJSON *parsed = json && !o->json ? cJSON_Parse(json) : NULL;
     if (parsed)
         print_text(parsed);
     cJSON_Delete(parsed);

@@ -1,94 +1,71 @@
-/* One table of options for all commands: their names, what they take, their help. */
+/* A command line to `options`, every value checked against the table. */
 #include "commands.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stddef.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-typedef enum kind { TEXT, INTEGER, NUMBER, BYTES, SEED, DTYPE, FLAG } kind;
-
-static const struct option {
-    const char *name, *takes;
-    kind kind;
-    int group;
-    size_t field;
-    const char *help;
-} table[] = {
-#define FIELD(name) offsetof(options, name)
-    { "--model", "PATH", TEXT, OPTIONS_FLOW, FIELD(model), "diffusers folder, .safetensors or .ckpt file, or layout:NAME" },
-    { "--prompt", "TEXT", TEXT, OPTIONS_FLOW, FIELD(prompt), "what to draw" },
-    { "--negative", "TEXT", TEXT, OPTIONS_FLOW, FIELD(negative), "what to avoid" },
-    { "--output", "FILE", TEXT, OPTIONS_FLOW, FIELD(output), "the picture (out.png; with --count out-1.png, …)" },
-    { "--steps", "N", INTEGER, OPTIONS_FLOW, FIELD(steps), "denoising steps, 1 … 1000 (the model's, mostly 20)" },
-    { "--guidance", "X", NUMBER, OPTIONS_FLOW, FIELD(guidance), "classifier-free guidance scale; ≤ 1: none (the model's, mostly 7.5)" },
-    { "--scheduler", "NAME", TEXT, OPTIONS_FLOW, FIELD(scheduler),
-      "ddim ddpm pndm euler euler_a dpmpp_2m dpmpp_2m_karras unipc unipc_karras lcm (the model's)" },
-    { "--spacing", "NAME", TEXT, OPTIONS_FLOW, FIELD(spacing), "leading, linspace or trailing (the scheduler's)" },
-    { "--eta", "X", NUMBER, OPTIONS_FLOW, FIELD(eta), "ddim's noise, 0 … 1 (0)" },
-    { "--seed", "N", SEED, OPTIONS_FLOW, FIELD(seed), "0 … 2^64 − 1, or random (0)" },
-    { "--width", "N", INTEGER, OPTIONS_FLOW, FIELD(width), "pixels, a multiple of 8 (the model's)" },
-    { "--height", "N", INTEGER, OPTIONS_FLOW, FIELD(height), "pixels, a multiple of 8 (the model's)" },
-    { "--count", "N", INTEGER, OPTIONS_FLOW, FIELD(count), "pictures, with seeds N, N + 1, … (1)" },
-    { "--clip-skip", "N", INTEGER, OPTIONS_FLOW, FIELD(clip_skip), "text layers left out at the end (0)" },
-    { "--prediction", "NAME", TEXT, OPTIONS_FLOW, FIELD(prediction), "epsilon, v or sample (the model's)" },
-    { "--zsnr", NULL, FLAG, OPTIONS_FLOW, FIELD(zero_snr), "the model was trained with zero terminal SNR" },
-    { "--variant", "NAME", TEXT, OPTIONS_FLOW, FIELD(variant), "what a single file is, when it cannot be told" },
-    { "--vae", "PATH", TEXT, OPTIONS_FLOW, FIELD(vae), "another VAE: a file, or a folder with its config.json" },
-    { "--text-encoder", "PATH", TEXT, OPTIONS_FLOW, FIELD(text_encoder), "another (first) text encoder, likewise" },
-    { "--refiner", "PATH", TEXT, OPTIONS_FLOW, FIELD(refiner), "a second model for the end of the schedule" },
-    { "--refiner-start", "X", NUMBER, OPTIONS_FLOW, FIELD(refiner_start), "where it takes over, between 0 and 1 (0.8)" },
-    { "--tile", "N", INTEGER, OPTIONS_FLOW, FIELD(tile), "the VAE in tiles of N pixels, a multiple of 32 (only if it must)" },
-    { "--dump", "FILE", TEXT, OPTIONS_FLOW, FIELD(dump), "a .safetensors file with what each stage produced" },
-    { "--device", "NAME", TEXT, OPTIONS_COMMON, FIELD(device), "auto, cuda, cuda:N, opencl or opencl:N (auto)" },
-    { "--dtype", "TYPE", DTYPE, OPTIONS_COMMON | OPTIONS_DTYPE, FIELD(dtype), "auto, f32, f16 or bf16 (auto)" },
-    { "--threads", "N", INTEGER, OPTIONS_COMMON, FIELD(threads), "processor threads of a PoCL device (all)" },
-    { "--memory-limit", "BYTES", BYTES, OPTIONS_COMMON, FIELD(memory_limit),
-      "of device memory, also 9GB or 512MB; parts take turns (what there is)" },
-    { "--quiet", NULL, FLAG, OPTIONS_COMMON, FIELD(quiet), "no progress" },
-    { "--layouts", NULL, FLAG, OPTIONS_INFO, FIELD(layouts), "list the names that layout:NAME takes" },
-    { "--variants", NULL, FLAG, OPTIONS_INFO, FIELD(variants), "list the kinds of model, and what tells each" },
-    { "--json", NULL, FLAG, OPTIONS_COMMON | OPTIONS_INFO | OPTIONS_JSON, FIELD(json), "one JSON object on standard output" },
-    { "--help", NULL, FLAG, ~0, FIELD(help), "this text" },
-};
-enum { OPTION_COUNT = sizeof table / sizeof *table };
-
-void options_help(const char *usage, const char *what, int groups)
+static int row_of(const option *option)
 {
-    printf("usage: calotype %s\n\n%s\n\n", usage, what);
-    for (int i = 0; i < OPTION_COUNT; i++)
-        if (table[i].group & groups) {
-            char left[40];
-            snprintf(left, sizeof left, "%s %s", table[i].name, table[i].takes ? table[i].takes : "");
-            printf("  %-20s %s\n", left, table[i].help);
-        }
+    int i = 0;
+    while (option_at(i) != option)
+        i++;
+    return i;
 }
 
-static int parse_integer(const struct option *option, const char *word, int *value)
+bool option_given(const options *o, const char *name)
+{
+    const int i = row_of(option_find(name, strlen(name)));
+    return o->seen[i / 64] >> i % 64 & 1;
+}
+
+/* ---- one value -------------------------------------------------------------------------------------------------- */
+
+/* The sentence that says what is wrong with an option; 2, the exit status that goes with it. */
+static int refuse(char *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int refuse(char *why, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    vsnprintf(why, OPTION_SENTENCE, format, list);
+    va_end(list);
+    return 2;
+}
+
+static int parse_integer(const option *option, const char *word, int *value, char *why)
 {
     char *end;
     errno = 0;
-    long parsed = strtol(word, &end, 10);
-    if (end == word || *end || errno || parsed < -1000000000 || parsed > 1000000000)
-        return complain(2, "%s takes a whole number, not '%s'", option->name, word);
+    const long parsed = strtol(word, &end, 10);
+    if (end == word || *end)
+        return refuse(why, "%s takes a whole number, %s, not '%s'", option->name, option->range, word);
+    if (errno || parsed < option->least || parsed > option->most)
+        return refuse(why, "%s must be %s, not %s", option->name, option->range, word);
+    if (option->multiple && parsed % option->multiple)
+        return refuse(why, "%s must be a multiple of %d, not %s", option->name, option->multiple, word);
     *value = (int)parsed;
     return 0;
 }
 
-static int parse_number(const struct option *option, const char *word, double *value)
+static int parse_number(const option *option, const char *word, double *value, char *why)
 {
     char *end;
-    *value = strtod(word, &end);
-    if (end == word || *end || !isfinite(*value))
-        return complain(2, "%s takes a finite number, not '%s'", option->name, word);
+    const double parsed = strtod(word, &end);
+    if (end == word || *end || !isfinite(parsed))
+        return refuse(why, "%s takes a number, %s, not '%s'", option->name, option->range, word);
+    if (parsed < option->least || parsed > option->most)
+        return refuse(why, "%s must be %s, not %s", option->name, option->range, word);
+    *value = parsed;
     return 0;
 }
 
 /* A number of bytes, or of kB, MB and GB (10^3, 10^6, 10^9). */
-static int parse_bytes(const struct option *option, const char *word, uint64_t *value)
+static int parse_bytes(const option *option, const char *word, uint64_t *value, char *why)
 {
     static const struct {
         const char *unit;
@@ -101,7 +78,7 @@ static int parse_bytes(const struct option *option, const char *word, uint64_t *
             *value = (uint64_t)(parsed * units[i].factor);
             return 0;
         }
-    return complain(2, "%s takes a number of bytes, as 9000000000 or 9GB, not '%s'", option->name, word);
+    return refuse(why, "%s takes a number of bytes, as 9000000000 or 9GB, not '%s'", option->name, word);
 }
 
 /* Not a secret: it only has to differ from one run to the next. */
@@ -114,94 +91,209 @@ static uint64_t any_seed(void)
     return (x ^ x >> 27) >> 32;
 }
 
-static int parse_seed(const struct option *option, const char *word, options *o)
+static int parse_seed(options *o, const option *option, const char *word, uint64_t *value, char *why)
 {
     char *end;
-    o->random_seed = strcmp(word, "random") == 0;
-    if (o->random_seed) {
-        o->seed = any_seed();
+    const bool main_seed = value == &o->request.seed;
+    if (main_seed)
+        o->random_seed = strcmp(word, "random") == 0;
+    if (main_seed && o->random_seed) {
+        *value = any_seed();
         return 0;
     }
     errno = 0;
-    unsigned long long parsed = strtoull(word, &end, 10);
+    const unsigned long long parsed = strtoull(word, &end, 10);
     if (*word < '0' || *word > '9' || *end || errno)
-        return complain(2, "%s takes 0 … 18446744073709551615 or random, not '%s'", option->name, word);
-    o->seed = parsed;
+        return refuse(why, "%s takes 0 … 18446744073709551615%s, not '%s'", option->name, main_seed ? " or random" : "", word);
+    *value = parsed;
     return 0;
 }
 
-static int parse_dtype(const struct option *option, const char *word, options *o)
+/* Up to `count` whole numbers between commas; returns what follows them, or NULL. */
+static const char *parse_list(const char *word, int *values, int count)
 {
-    static const struct {
-        const char *name;
-        calo_type type;
-    } types[] = { { "auto", CALO_AUTO }, { "f32", CALO_F32 }, { "f16", CALO_F16 }, { "bf16", CALO_BF16 } };
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strcmp(word, types[i].name) == 0) {
-            o->dtype = types[i].type;
-            o->dtype_name = word;
-            return 0;
-        }
-    return complain(2, "%s takes auto, f32, f16 or bf16, not '%s'", option->name, word);
+    for (int i = 0; i < count; i++) {
+        char *end;
+        errno = 0;
+        const long parsed = strtol(word, &end, 10);
+        if (end == word || errno || parsed < -1000000000 || parsed > 1000000000 || (i + 1 < count && *end != ','))
+            return NULL;
+        values[i] = (int)parsed;
+        word = i + 1 < count ? end + 1 : end;
+    }
+    return word;
 }
 
-static int set(options *o, const struct option *option, const char *word)
+static int parse_borders(const option *option, const char *word, int *values, char *why)
+{
+    const char *end = parse_list(word, values, 4);
+    if (!end || *end)
+        return refuse(why, "%s takes four whole numbers as 64,0,64,0, not '%s'", option->name, word);
+    for (int i = 0; i < 4; i++)
+        if (values[i] < option->least || values[i] > option->most || values[i] % option->multiple)
+            return refuse(why, "%s takes multiples of %d, %s, not %d", option->name, option->multiple, option->range, values[i]);
+    return 0;
+}
+
+/* "x,y,w,h:prompt[:strength]": the strength is what follows the last colon, where that reads as a number. */
+static int parse_region(options *o, const option *option, char *word, char *why)
+{
+    int box[4];
+    const char *end = parse_list(word, box, 4);
+    if (!end || *end != ':')
+        return refuse(why, "%s takes x,y,width,height:prompt, as 0,0,256,512:a red house, not '%s'", option->name, word);
+    if (box[0] < 0 || box[1] < 0 || box[2] < 1 || box[3] < 1 || box[0] > 16384 || box[1] > 16384 || box[2] > 16384 ||
+        box[3] > 16384)
+        return refuse(why, "%s must lie in the picture, not at %d,%d with %d × %d", option->name, box[0], box[1], box[2], box[3]);
+    if (o->request.region_count == REGION_LIMIT)
+        return refuse(why, "%s may be given %d times", option->name, REGION_LIMIT);
+    calo_region region = { box[0], box[1], box[2], box[3], end + 1, NULL, 1.0 };
+    char *colon = strrchr(word, ':');
+    if (colon > end && strspn(colon + 1, "+-.0123456789eE") == strlen(colon + 1) && strpbrk(colon + 1, "0123456789")) {
+        char *stop;
+        region.strength = strtod(colon + 1, &stop);
+        if (*stop || !(region.strength >= 0 && region.strength <= 1))
+            return refuse(why, "%s: the strength must be 0 … 1, not %s", option->name, colon + 1);
+        *colon = '\0';
+    }
+    o->regions[o->request.region_count++] = region;
+    return 0;
+}
+
+/* The number of `word` among the names of `values`; −1: it is none. */
+static int place_of(const char *values, const char *word)
+{
+    const size_t length = strlen(word);
+    for (int i = 0; *values; i++) {
+        const size_t size = strcspn(values, " ");
+        if (size == length && strncmp(values, word, size) == 0)
+            return i;
+        values += size + (values[size] == ' ');
+    }
+    return -1;
+}
+
+int option_set(options *o, const option *option, char *word, char *why)
 {
     void *field = (char *)o + option->field;
+    int place;
     switch (option->kind) {
-    case TEXT:
+    case OPTION_PATH:
+    case OPTION_FOLDER:
+        if (!*word)
+            return refuse(why, "%s must not be empty", option->name);
+        if (option->kind == OPTION_FOLDER && o->folder_count == FOLDER_LIMIT)
+            return refuse(why, "%s may be given %d times", option->name, FOLDER_LIMIT);
+        if (option->kind == OPTION_FOLDER)
+            o->folders[o->folder_count++] = word;
+        else
+            *(const char **)field = word;
+        return 0;
+    case OPTION_TEXT:
         *(const char **)field = word;
         return 0;
-    case INTEGER:
-        return parse_integer(option, word, field);
-    case NUMBER:
-        return parse_number(option, word, field);
-    case BYTES:
-        return parse_bytes(option, word, field);
-    case SEED:
-        return parse_seed(option, word, o);
-    case DTYPE:
-        return parse_dtype(option, word, o);
-    case FLAG:
+    case OPTION_NAME:
+    case OPTION_CHOICE:
+        place = place_of(option->values, word);
+        if (place < 0)
+            return refuse(why, "%s takes one of %s, not '%s'", option->name, option->values, word);
+        if (option->kind == OPTION_NAME)
+            *(const char **)field = word;
+        else
+            *(int *)field = place;
+        return 0;
+    case OPTION_INTEGER:
+        return parse_integer(option, word, field, why);
+    case OPTION_NUMBER:
+        return parse_number(option, word, field, why);
+    case OPTION_BYTES:
+        return parse_bytes(option, word, field, why);
+    case OPTION_SEED:
+        return parse_seed(o, option, word, field, why);
+    case OPTION_BORDERS:
+        return parse_borders(option, word, field, why);
+    case OPTION_REGION:
+        return parse_region(o, option, word, why);
+    case OPTION_REGION_NEGATIVE:
+        if (!o->request.region_count)
+            return refuse(why, "%s belongs to the --region before it, and there is none", option->name);
+        o->regions[o->request.region_count - 1].negative = word;
+        return 0;
+    case OPTION_FLAG:
         *(bool *)field = true;
         return 0;
     }
     return 2;
 }
 
-int options_parse(options *o, const char *command, int groups, int words, int count, char **arguments)
+/* ---- all of them ------------------------------------------------------------------------------------------------ */
+
+void options_default(options *o)
 {
-    *o = (options){ .output = "out.png", .steps = OPTION_ABSENT, .count = 1, .guidance = NAN, .refiner_start = 0.8 };
+    *o = (options){ .output = "out.png", .request = CALO_REQUEST_INIT };
+    o->request.steps = 0;
+    o->request.guidance = NAN;
+}
+
+bool command_takes(const command *c, const command *flow, const option *option)
+{
+    const unsigned all = option->commands;
+    return (all & c->bit) && (!(c->bit & STUDIES) || !flow || !(all & FLOWS) || (all & flow->bit));
+}
+
+/* Each option that was given does something: its command takes it, and what it works on is there. */
+static int check(options *o, const command *c, char *why)
+{
+    const command *flow = c->bit & FLOWS ? c : NULL;
+    if (c->bit & STUDIES) {
+        flow = o->words[0] ? command_find(o->words[0]) : NULL;
+        if (!flow || !(flow->bit & FLOWS))
+            return refuse(why, "%s needs a flow: txt2img, img2img or inpaint", c->name);
+    }
+    o->flow = flow;
+    o->request.inpaint = flow && flow->bit == INPAINT;
+    for (int i = 0; option_at(i); i++) {
+        const option *option = option_at(i);
+        if (!(o->seen[i / 64] >> i % 64 & 1))
+            continue;
+        if (!command_takes(c, flow, option))
+            return refuse(why, "%s has no option '%s'", flow ? flow->name : c->name, option->name);
+        if (option->needs && c->bit != AGAIN && !option_given(o, option->needs))
+            return refuse(why, "%s does nothing without %s", option->name, option->needs);
+    }
+    return 0;
+}
+
+int options_parse(options *o, const command *c, int count, char **arguments, char *why)
+{
     int alone = 0;
+    options_default(o);
     for (int i = 0; i < count; i++) {
-        const char *word = arguments[i];
+        char *word = arguments[i];
         if (strncmp(word, "--", 2) != 0) {
-            if (alone == words)
-                return complain(2, "%s: '%s' is one word too many", command, word);
+            if (alone == c->words)
+                return refuse(why, "%s: '%s' is one word too many", c->name, word);
             o->words[alone++] = word;
             continue;
         }
         /* --name=value and --name value are the same. */
-        const char *equals = strchr(word, '=');
-        size_t length = equals ? (size_t)(equals - word) : strlen(word);
-        const struct option *option = NULL;
-        for (int k = 0; k < OPTION_COUNT && !option; k++)
-            if (strlen(table[k].name) == length && strncmp(table[k].name, word, length) == 0 &&
-                (table[k].group & groups))
-                option = &table[k];
-        if (!option)
-            return complain(2, "%s has no option '%.*s'; calotype %s --help lists them", command, (int)length, word,
-                            command);
-        if (option->kind == FLAG && equals)
-            return complain(2, "%s takes no value", option->name);
-        const char *value = equals ? equals + 1 : NULL;
-        if (option->kind != FLAG && !value) {
+        char *equals = strchr(word, '=');
+        const size_t length = equals ? (size_t)(equals - word) : strlen(word);
+        const option *option = option_find(word, length);
+        if (!option || !command_takes(c, NULL, option))
+            return refuse(why, "%s has no option '%.*s'; calotype %s --help lists them", c->name, (int)length, word, c->name);
+        if (option->kind == OPTION_FLAG && equals)
+            return refuse(why, "%s takes no value", option->name);
+        char *value = equals ? equals + 1 : NULL;
+        if (option->kind != OPTION_FLAG && !value) {
             if (i + 1 == count)
-                return complain(2, "%s needs a value: %s", option->name, option->takes);
+                return refuse(why, "%s needs a value: %s", option->name, option->takes);
             value = arguments[++i];
         }
-        if (set(o, option, value))
+        if (option_set(o, option, value, why))
             return 2;
+        const int row = row_of(option);
+        o->seen[row / 64] |= UINT64_C(1) << row % 64;
     }
-    return 0;
+    return o->help ? 0 : check(o, c, why);
 }

@@ -3,38 +3,19 @@
 
 #include <string.h>
 
-enum { GROUPS = OPTIONS_FLOW | OPTIONS_COMMON };
-
-/* Parses `COMMAND FLOW [options]`. −1: go on; otherwise the exit status. */
-static int parse(options *o, const char *command, const char *usage, const char *what, int count, char **words)
+int command_plan(options *o)
 {
-    if (options_parse(o, command, GROUPS, 1, count, words))
-        return 2;
-    if (o->help) {
-        options_help(usage, what, GROUPS);
-        return 0;
-    }
-    if (!o->words[0] || strcmp(o->words[0], "txt2img") != 0)
-        return complain(2, "%s needs a flow: txt2img", command);
-    return -1;
-}
-
-int command_plan(int count, char **words)
-{
-    options o;
     session s = { 0 };
     calo_report *report = NULL;
-    int status = parse(&o, "plan", "plan txt2img --model PATH [options]",
-                       "Memory, FLOPs, bytes and roofline time of a flow; needs no device and reads no weights.", count,
-                       words);
-    if (status >= 0)
+    int status = session_check(o, o->flow->name);
+    if (status)
         return status;
-    status = session_open(&s, &o, "none");
+    status = session_open(&s, o, "none");
     if (!status) {
         calo_status planned = calo_plan(s.model, &s.request, &report);
         status = planned ? session_fail(&s, planned) : 0;
     }
-    if (report && o.json)
+    if (report && o->json)
         report_print_json(report, false);
     else if (report)
         report_print(report, false);
@@ -43,26 +24,25 @@ int command_plan(int count, char **words)
     return status;
 }
 
-static int run(const char *command, const char *usage, const char *what, bool check, int count, char **words)
+static int run(const options *o, bool check)
 {
-    options o;
     session s = { 0 };
     calo_report *report = NULL;
     calo_device_record record;
-    int status = parse(&o, command, usage, what, count, words);
-    if (status >= 0)
+    int status = session_check(o, o->flow->name);
+    if (status)
         return status;
-    progress_begin(o.quiet);
-    status = session_open(&s, &o, o.device);
+    progress_begin(o->quiet);
+    status = session_open(&s, o, o->device);
     if (!status && !check && calo_probe(s.context, &record))
         status = session_fail(&s, CALO_EDEVICE);
     if (!status) {
         s.request.profile = !check;
         s.request.check = check;
         s.request.report = &report;
-        status = session_generate(&s, &o, NULL);
+        status = session_generate(&s, o, NULL);
     }
-    if (report && o.json)
+    if (report && o->json)
         report_print_json(report, !check);
     else if (report && !check)
         report_print(report, true);
@@ -73,17 +53,12 @@ static int run(const char *command, const char *usage, const char *what, bool ch
     return status;
 }
 
-int command_profile(int count, char **words)
+int command_profile(options *o)
 {
-    return run("profile", "profile txt2img --model PATH --prompt TEXT [options]",
-               "Runs a flow, waits for each op, and lists them by time with their share of the device's peak.", false,
-               count, words);
+    return run(o, false);
 }
 
-int command_check(int count, char **words)
+int command_check(options *o)
 {
-    return run("check", "check txt2img --model PATH --prompt TEXT [options]",
-               "Runs a flow with every op also on its double-precision reference, and names the first that departs.\n"
-               "Slow: the references are plain loops.",
-               true, count, words);
+    return run(o, true);
 }

@@ -3,10 +3,12 @@
 
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
 static bool silent, terminal, drawn;
+static int cell, cells; /* of a grid */
 
 static void on_interrupt(int signal_number)
 {
@@ -54,22 +56,45 @@ int progress_load(void *user, uint64_t done, uint64_t total)
     return interrupted;
 }
 
-int progress_step(void *user, const calo_progress *p)
+int progress_read(void *user, uint64_t done, uint64_t total)
 {
-    const int pictures = *(const int *)user;
-    if (!silent) {
-        const double left = p->step_s * (p->steps - p->step);
-        char what[48] = "step", tail[96];
-        if (pictures > 1)
-            snprintf(what, sizeof what, "picture %d of %d, step", p->image + 1, pictures);
-        if (terminal) {
-            snprintf(tail, sizeof tail, "%d/%d  %.2f s/step  %.0f s left", p->step, p->steps, p->step_s, left);
-            draw(what, (double)p->step / p->steps, tail);
-        } else {
-            fprintf(stderr, "%s %d/%d  %.2f s/step  %.0f s left\n", what, p->step, p->steps, p->step_s, left);
-        }
+    if (!silent && terminal && total) {
+        char tail[192];
+        snprintf(tail, sizeof tail, "%.0f of %.0f MB  %.128s", (double)done / 1e6, (double)total / 1e6, (const char *)user);
+        draw("hashing", (double)done / (double)total, tail);
     }
     return interrupted;
+}
+
+void progress_cell(int done, int of)
+{
+    cell = done;
+    cells = of;
+}
+
+void progress_step(const calo_progress *p, int pictures)
+{
+    const double left = p->step_s * (p->steps - p->step);
+    char what[48] = "step", tail[96];
+    if (silent)
+        return;
+    if (cells)
+        snprintf(what, sizeof what, "picture %d of %d, step", cell + 1, cells);
+    else if (pictures > 1)
+        snprintf(what, sizeof what, "picture %d of %d, step", p->image + 1, pictures);
+    if (terminal) {
+        snprintf(tail, sizeof tail, "%d/%d  %.2f s/step  %.0f s left", p->step, p->steps, p->step_s, left);
+        draw(what, (double)p->step / p->steps, tail);
+    } else {
+        fprintf(stderr, "%s %d/%d  %.2f s/step  %.0f s left\n", what, p->step, p->steps, p->step_s, left);
+    }
+}
+
+double progress_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 void progress_end(void)
