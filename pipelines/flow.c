@@ -263,27 +263,32 @@ static void keep_picture(void *user, calo_run *run, const calo_tensor *registers
     calo_drop(run, &kept);
 }
 
-/* The stage's model, conditions and loop for the next picture. */
+/* The stage's model and conditions, and in a second pass every picture's larger latents. */
+static void enter_stage(calo_job *job)
+{
+    calo_stage *stage = &job->stages[job->stage];
+    const bool second_pass = job->stage > 0 && job->request.hires > 1;
+    if (second_pass && job->request.hires_pixels)
+        calo_memory_turn(job, job->stage, CALO_BIT(CALO_VAE));
+    for (int i = 0; second_pass && i < job->request.count && !calo_failed(&job->run); i++)
+        calo_start_again(&job->run, &job->request, stage, i, job->tile, &job->frames[i]);
+    calo_memory_turn(job, job->stage, CALO_BIT(CALO_UNET));
+    stage->on_output = dumping(job) ? on_output : NULL;
+    stage->user = job;
+    calo_stage_enter(&job->run, stage);
+    job->entered = true;
+}
+
+/* The loop of the next picture. */
 static void begin_frame(calo_job *job)
 {
     calo_stage *stage = &job->stages[job->stage];
     calo_frame *frame = &job->frames[job->frame];
-    const bool second_pass = job->stage > 0 && job->request.hires > 1 && !job->entered;
-    if (second_pass) {
-        if (job->request.hires_pixels)
-            calo_memory_turn(job, job->stage, CALO_BIT(CALO_VAE));
-        for (int i = 0; i < job->request.count && !calo_failed(&job->run); i++)
-            calo_start_again(&job->run, &job->request, stage, i, job->tile, &job->frames[i]);
-    }
-    calo_memory_turn(job, job->stage, CALO_BIT(CALO_UNET));
-    stage->beside = job->stage == 0 ? frame->beside : (calo_tensor){ 0 };
-    stage->on_output = dumping(job) ? on_output : NULL;
-    stage->user = job;
     if (job->entered)
         calo_stage_rewind(&job->run, stage);
     else
-        calo_stage_enter(&job->run, stage);
-    job->entered = true;
+        enter_stage(job);
+    stage->beside = job->stage == 0 ? frame->beside : (calo_tensor){ 0 };
     job->loop = (calo_denoise){ .program = stage->program, .generator = &frame->generator, .predict = predict,
                                 .after = calo_present(frame->init) ? keep_picture : NULL,
                                 .on_tensor = dumping(job) ? on_tensor : NULL, .user = job };
@@ -347,16 +352,17 @@ void calo_flow_step(calo_job *job)
 void calo_flow_seek(calo_job *job, int stage, int frame, int calls)
 {
     while (!calo_failed(&job->run) && job->stage < stage) {
-        if (!job->looping)
-            begin_frame(job);
         job->frame = frames_of(job) - 1;
+        begin_frame(job);
         end_frame(job);
     }
     job->frame = frame;
-    if (job->stage == job->stage_count || (frame == 0 && calls == 0) || calo_failed(&job->run))
+    if (job->stage == job->stage_count || calo_failed(&job->run))
         return;
-    if (!job->looping)
+    if (calls > 0 && !job->looping)
         begin_frame(job);
+    else if (frame > 0 && !job->entered)
+        enter_stage(job);
     job->loop.done = calls;
 }
 
