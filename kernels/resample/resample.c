@@ -18,17 +18,23 @@ static calo_status infer(calo_call *call, calo_fault *fault)
 
 static calo_cost cost(const calo_call *call)
 {
-    return (calo_cost){ 0, (double)calo_tensor_bytes(call->in[0]) + (double)calo_tensor_bytes(call->out) };
+    const calo_resample_args *args = call->args;
+    return (calo_cost){ args->bilinear ? 9.0 * (double)calo_tensor_count(call->out) : 0,
+                        (double)calo_tensor_bytes(call->in[0]) + (double)calo_tensor_bytes(call->out) };
 }
 
-static bool any(const calo_call *call, const calo_device_info *info)
+static bool is_nearest(const calo_call *call, const calo_device_info *info)
 {
-    (void)call;
     (void)info;
-    return true;
+    return !((const calo_resample_args *)call->args)->bilinear;
 }
 
-/* A work-item copies one number, or one row of pixels. */
+static bool is_bilinear(const calo_call *call, const calo_device_info *info)
+{
+    return !is_nearest(call, info);
+}
+
+/* A work-item makes one number, or one row of pixels. */
 static void launch_pixels(calo_run *run, const calo_call *call, const calo_variant *variant, bool rows)
 {
     const calo_tensor x = call->in[0];
@@ -65,21 +71,42 @@ static const calo_variant variants[] = {
       .prefer = CALO_PREFER_CPU,
       .source = "resample/resample.cl",
       .entry = "resample_row",
-      .supports = any,
+      .supports = is_nearest,
       .launch = launch_row },
     { .name = "number",
       .backend = CALO_OPENCL,
       .prefer = CALO_PREFER_GPU,
       .source = "resample/resample.cl",
       .entry = "resample_number",
-      .supports = any,
+      .supports = is_nearest,
       .launch = launch_number },
     { .name = "number",
       .backend = CALO_CUDA,
       .prefer = CALO_PREFER_GPU,
       .source = "resample/resample.cu",
       .entry = "resample_number",
-      .supports = any,
+      .supports = is_nearest,
+      .launch = launch_number },
+    { .name = "bilinear_row",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_CPU,
+      .source = "resample/resample.cl",
+      .entry = "bilinear_row",
+      .supports = is_bilinear,
+      .launch = launch_row },
+    { .name = "bilinear_number",
+      .backend = CALO_OPENCL,
+      .prefer = CALO_PREFER_GPU,
+      .source = "resample/resample.cl",
+      .entry = "bilinear_number",
+      .supports = is_bilinear,
+      .launch = launch_number },
+    { .name = "bilinear_number",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "resample/resample.cu",
+      .entry = "bilinear_number",
+      .supports = is_bilinear,
       .launch = launch_number },
 };
 
@@ -93,9 +120,19 @@ const calo_op calo_op_resample = {
     .variant_count = sizeof variants / sizeof *variants,
 };
 
-calo_tensor calo_resample_nearest(calo_run *run, calo_tensor x, int height, int width)
+static calo_tensor resample(calo_run *run, calo_tensor x, int height, int width, bool bilinear)
 {
-    const calo_resample_args args = { height, width };
+    const calo_resample_args args = { height, width, bilinear };
     calo_call call = { .op = &calo_op_resample, .in = { x }, .args = &args };
     return calo_perform(run, &call);
+}
+
+calo_tensor calo_resample_nearest(calo_run *run, calo_tensor x, int height, int width)
+{
+    return resample(run, x, height, width, false);
+}
+
+calo_tensor calo_resample_bilinear(calo_run *run, calo_tensor x, int height, int width)
+{
+    return resample(run, x, height, width, true);
 }
