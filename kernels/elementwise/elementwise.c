@@ -173,7 +173,7 @@ static calo_status infer_blend(calo_call *call, calo_fault *fault)
 
 static calo_cost cost_blend(const calo_call *call)
 {
-    return (calo_cost){ 3.0 * (double)calo_tensor_count(call->out),
+    return (calo_cost){ 4.0 * (double)calo_tensor_count(call->out),
                         3.0 * (double)calo_tensor_bytes(call->out) + (double)calo_tensor_bytes(call->in[2]) };
 }
 
@@ -232,4 +232,10 @@ calo_tensor calo_blend(calo_run *run, calo_tensor a, calo_tensor b, calo_tensor 
 {
     calo_call call = { .op = &calo_op_blend, .in = { a, b, mask } };
     return calo_perform(run, &call);
+}
+
+void calo_blend_into(calo_run *run, calo_tensor target, calo_tensor a, calo_tensor b, calo_tensor mask)
+{
+    calo_call call = { .op = &calo_op_blend, .in = { a, b, mask }, .out = target };
+    calo_perform(run, &call);
 }

@@ -76,8 +76,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void combine_vector16(CO
 
 /* Element i; its row of the mask comes around with every batch when the mask has one batch only. */
 #define BLEND(i)                                                                                                       \
-    const float m = load_act(mask, mask_at + (i) / columns % mask_rows), from = load_act(a, a_at + (i));               \
-    store_act(fma(m, load_act(b, b_at + (i)) - from, from), y, y_at + (i))
+    const float m = load_act(mask, mask_at + (i) / columns % mask_rows);                                               \
+    store_act(fma(m, load_act(b, b_at + (i)), (1.0f - m) * load_act(a, a_at + (i))), y, y_at + (i))
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void blend_chunk(BLEND_ARGUMENTS)
 {

@@ -49,6 +49,6 @@ KERNEL(256) blend_element(const act *a, ulong a_at, const act *b, ulong b_at, co
     const ulong i = global_id(x);
     if (i >= count)
         return;
-    const float m = load_act(mask, mask_at + i / columns % mask_rows), from = load_act(a, a_at + i);
-    store_act(fmaf(m, load_act(b, b_at + i) - from, from), y, y_at + i);
+    const float m = load_act(mask, mask_at + i / columns % mask_rows);
+    store_act(fmaf(m, load_act(b, b_at + i), (1.0f - m) * load_act(a, a_at + i)), y, y_at + i);
 }

@@ -17,6 +17,8 @@ void CALO_REFERENCE(combine)(const calo_call *call, const REAL *const *in, REAL 
 void CALO_REFERENCE(blend)(const calo_call *call, const REAL *const *in, REAL *out)
 {
     const int64_t channels = calo_tensor_columns(call->in[0]), masked = calo_tensor_count(call->in[2]);
-    for (int64_t i = 0; i < calo_tensor_count(call->in[0]); i++)
-        out[i] = in[0][i] + in[2][i / channels % masked] * (in[1][i] - in[0][i]);
+    for (int64_t i = 0; i < calo_tensor_count(call->in[0]); i++) {
+        const REAL mask = in[2][i / channels % masked];
+        out[i] = (1 - mask) * in[0][i] + mask * in[1][i];
+    }
 }
