@@ -13,6 +13,7 @@
 #include "../../kernels/linear/linear.h"
 #include "../../kernels/reduce/reduce.h"
 #include "../../kernels/resample/resample.h"
+#include "../../kernels/rescale/rescale.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -188,8 +189,10 @@ static void call_small(calo_run *run)
                           shaped((calo_type)type, 2, 77, 64, 0, 0));
     }
     calo_blend(run, x, x, mask);
+    calo_rescale(run, x, x, 0.7);
     calo_embed_timesteps(run, shaped(CALO_F32, 1, 4, 0, 0, 0), 320, true, 0);
     calo_resample_nearest(run, x, 16, 16);
+    calo_resample_bilinear(run, x, 16, 16);
     calo_concat(run, x, x);
     calo_reduce_finite(run, x);
 }

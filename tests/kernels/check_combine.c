@@ -1,4 +1,4 @@
-/* combine: 1 to 8 inputs, a clamp, a constant, another type of result, and writing onto an input. */
+/* combine: 1 to 8 inputs, a clamp, a constant, another type of result, writing onto an input, guidance of 8. */
 #include "checkkernel.h"
 
 #include "../../kernels/elementwise/elementwise.h"
@@ -62,6 +62,31 @@ static void onto_input(check *c)
                 calo_combine_into(&c->run, in[target], in, coefficients, 3, 0);
                 check_end(c);
             }
+}
+
+/* Guidance: u + Σ s_i (c_i − u) of denoiser outputs in the run's type, into the sampler's f32. */
+static void guidance(check *c)
+{
+    static const int64_t latents[][3] = { { 1, 1, 1 }, { 1, 9 * 13, 4 }, { 1, 64 * 64, 4 }, { 2, 128 * 128, 4 } };
+    for (int i = 0; i < COUNT(latents); i++)
+        for (int type = 0; type < COUNT(types); type++) {
+            calo_tensor in[CALO_MAX_INPUTS];
+            double coefficients[CALO_MAX_INPUTS] = { 1 };
+            if (!check_case(c, (type_pair){ types[type], CALO_F32 }, "guidance-%dx%dx%d", (int)latents[i][0],
+                            (int)latents[i][1], (int)latents[i][2]))
+                continue;
+            for (int k = 0; k < CALO_MAX_INPUTS; k++) {
+                in[k] = check_activations(c, NORMAL, 1, 3, latents[i]);
+                if (k) {
+                    coefficients[k] = 7.5 / k - 1.25; /* two are negative, none is 0 */
+                    coefficients[0] -= coefficients[k];
+                }
+            }
+            c->magnitude = 8;
+            c->batched = 0xff;
+            calo_combine(&c->run, in, coefficients, CALO_MAX_INPUTS, 0, CALO_F32);
+            check_end(c);
+        }
 }
 
 static void wrappers(check *c)
@@ -129,6 +154,7 @@ void check_combine(check *c)
 {
     sums(c);
     onto_input(c);
+    guidance(c);
     wrappers(c);
     casts(c);
     refusals(c);

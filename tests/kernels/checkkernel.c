@@ -14,6 +14,7 @@
 #include "../../kernels/linear/linear.h"
 #include "../../kernels/reduce/reduce.h"
 #include "../../kernels/resample/resample.h"
+#include "../../kernels/rescale/rescale.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -37,8 +38,8 @@ static const op_check op_checks[] = {
     { &calo_op_concat, check_concat },         { &calo_op_conv2d, check_conv2d },
     { &calo_op_group_norm, check_group_norm }, { &calo_op_layer_norm, check_layer_norm },
     { &calo_op_linear, check_linear },         { &calo_op_reduce, check_reduce },
-    { &calo_op_resample, check_resample },     { &calo_op_timesteps, check_timesteps },
-    { &calo_op_tokens, check_tokens },
+    { &calo_op_resample, check_resample },     { &calo_op_rescale, check_rescale },
+    { &calo_op_timesteps, check_timesteps },   { &calo_op_tokens, check_tokens },
 };
 
 /* ---- cases ------------------------------------------------------------------------------------------------------ */

@@ -136,6 +136,7 @@ void check_layer_norm(check *c);
 void check_linear(check *c);
 void check_reduce(check *c);
 void check_resample(check *c);
+void check_rescale(check *c);
 void check_timesteps(check *c);
 void check_tokens(check *c);
 

@@ -100,6 +100,26 @@ mutate "a causal query does not see itself" attention/attention.cl \
     's#min(first + r, queries - 1) + 1 - begin#min(first + r, queries - 1) - begin#' attention $f32 --case '*causal*'
 mutate "the sum is not scaled down with a new maximum" attention/attention.cl \
     's#total = total \* shrink + e#total = total + e#' attention $f32 --case '*x31-*'
+mutate "the last part is counted as a full one" rescale/rescale.cl 's#min(size, count - k \* size)#size#' rescale $f32 \
+    --case '*x4097x*'
+mutate "parts' own means are forgotten" rescale/rescale.cl 's# + delta \* delta \* before \* share##' rescale $f32 \
+    --case '2x1025x*'
+mutate "squares are of the distance from the first number" rescale/rescale.cl 's#- mean;#- origin;#' rescale $f32 \
+    --case '*x16x*' --variant chunk
+mutate "variances are divided, not deviations" rescale/rescale.cl 's#sqrt(c) / sqrt(e)#c / e#' rescale $f32 --case '*x13x*'
+mutate "the share is left out" rescale/rescale.cl 's#fma(share, \(.*\), rest)#\1#' rescale $f32 --case '*x13x*'
+mutate "a constant is divided by its deviation" rescale/rescale.cl 's#e == 0.0f ? 1.0f : ##' rescale --case 'constant-guided'
+mutate "the tree of sums has no barrier" rescale/rescale.cl 's#^        barrier(CLK_LOCAL_MEM_FENCE);##' rescale $f32 \
+    --variant tree --case '*x13x*'
+mutate "numbers lie at their pixels' corners" resample/resample.cl 's#(float)at + 0.5f, -0.5f#(float)at, 0.0f#' resample \
+    $f32 --case '*bilinear*'
+mutate "the last pixel's neighbour lies outside" resample/resample.cl 's#min(\*first + 1, from - 1)#*first + 1#' resample \
+    $f32 --case '*bilinear*'
+mutate "a step begins at the wrong end" resample/resample.cl 's#(share, (b) - (a), a)#(share, (a) - (b), b)#' resample \
+    $f32 --case '*bilinear*'
+mutate "what a mask keeps is rounded" elementwise/elementwise.cl \
+    's#fma(m, \(load_act(b.*)\), (1.0f - m) \* \(load_act(a.*)\)), y#fma(m, \1 - \2, \2), y#' blend $f32 --case '*hard'
+mutate "the eighth input is left out" elementwise/elementwise.cl 's#inputs > 7#inputs > 8#' combine --case 'guidance*'
 
 # CUDA's kernels, emulated
 cuda="--device cuda-emulated"
@@ -127,6 +147,15 @@ mutate "keys are overwritten while warps still read them" attention/attention.cu
 mutate "sums of before are not scaled down" attention/attention.cu 's#sums\[c\]\[e\] \*= shrink#sums[c][e] *= 1.0f + 0 * shrink#' \
     attention $cuda $f16 --variant mma
 mutate "a warp's rows are not all summed" layer_norm/layer_norm.cu 's#mask = 16#mask = 8#' layer_norm $cuda $f32
+mutate "a sum is read before it is complete" rescale/rescale.cu '/^    __syncthreads();$/d' rescale $cuda $f32 \
+    --case '*x13x*'
+mutate "every item takes the first one's factor" rescale/rescale.cu 's#factors_at + blockIdx.y#factors_at#' rescale $cuda \
+    $f32 --case '3x9x13x*'
+mutate "the row below is the one above" resample/resample.cu 's#batch \* height + below#batch * height + above#' resample \
+    $cuda $f32 --case '*bilinear*'
+mutate "both sides of a mask are added" elementwise/elementwise.cu 's#(1.0f - m) \* ##' blend $cuda $f32 --case '*hard'
+mutate "the eighth of CUDA's inputs is left out" elementwise/elementwise.cu 's#inputs > 7#inputs > 8#' combine $cuda \
+    --case 'guidance-1x1x1'
 
 # Hopper's own
 hopper="$cuda --type f16:f16 --variant wgmma"
