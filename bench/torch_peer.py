@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Times torch beside calotype, in turns, on the machine at hand:
 
-    python3 bench/torch_peer.py --bench-ops BENCH_OPS --end-to-end END_TO_END [--device cuda] [--dtype bf16]
+    python3 bench/torch_peer.py [--bench-ops BENCH_OPS] [--end-to-end END_TO_END] [--device cuda] [--dtype bf16]
                                 [--model sd15] [--rounds 3] [--output FILE.json]
 
-Per op: bench_ops' shapes with torch.nn.functional (linear, conv2d in channels_last, scaled_dot_product_attention).
-End to end (only with --end-to-end, CUDA, and diffusers installed): SD1.5's UNet with random weights, guided, through
-torch.compile(mode="max-autotune"), whose CUDA graphs are confirmed. Needs torch; calotype needs none of this.
+--bench-ops: its shapes with torch.nn.functional (linear, conv2d in channels_last, scaled_dot_product_attention), and each
+time's fraction of the peak that bench_ops measured. --end-to-end (CUDA, and diffusers installed): SD1.5's UNet with random
+weights, guided, through torch.compile(mode="max-autotune"), whose CUDA graphs are confirmed. Needs torch; calotype needs
+none of this.
 """
 import argparse
 import json
@@ -75,25 +76,45 @@ def run_ops(arguments):
         return json.load(open(file.name))
 
 
+def machine():
+    """What ran this: clocks and versions, as far as they can be asked for."""
+    found = {"torch": torch.__version__}
+    if torch.cuda.is_available():
+        found |= {"device": torch.cuda.get_device_name(), "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    fields = "driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit"
+    try:
+        answer = subprocess.run(["nvidia-smi", "-i", "0", "--query-gpu=" + fields, "--format=csv,noheader"], check=True,
+                                capture_output=True, text=True).stdout
+        found |= dict(zip(fields.split(","), (value.strip() for value in answer.split(","))))
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return found
+
+
 def compare_ops(arguments, dtype):
-    ours, torchs, result = {}, {}, []
+    ours, torchs, peaks, result = {}, {}, [], []
     with torch.inference_mode():
         for _ in range(arguments.rounds):
             record = run_ops(arguments)
+            peaks += [record["peak_before"], record["peak_after"]]
             for row in record["shapes"]:
                 key = row["op"], row["shape"]
-                ours.setdefault(key, []).append(row["seconds"])
+                ours.setdefault(key, []).append({**row["seconds"], "flops": row["flops"]})
                 torchs.setdefault(key, []).append(seconds(make_call(*key, arguments.device, dtype), arguments.device))
+    peak = statistics.median(peaks)
     for key, times in ours.items():
-        row = {"op": key[0], "shape": key[1], "torch": statistics.median(torchs[key])}
-        for variant in times[0]:
-            row[variant] = statistics.median(t[variant] for t in times)
-        own = {k: v for k, v in row.items() if k not in ("op", "shape", "torch", "cublas", "cudnn")}
-        best = min(own, key=own.get)
-        print(f"{key[0]:10} {key[1]:36} torch {row['torch'] * 1e6:9.1f} us   {best:12} {own[best] * 1e6:9.1f} us   "
-              f"{row['torch'] / own[best]:5.2f} x")
-        result.append(row)
-    return result
+        seconds_of = {variant: statistics.median(t[variant] for t in times) for variant in times[0] if variant != "flops"}
+        seconds_of["torch"] = statistics.median(torchs[key])
+        vendor = {k: v for k, v in seconds_of.items() if k in ("torch", "cublas", "cudnn")}
+        own = {k: v for k, v in seconds_of.items() if k not in vendor}
+        best, rival = min(own, key=own.get), min(vendor, key=vendor.get)
+        share = times[0]["flops"] / peak
+        result.append({"op": key[0], "shape": key[1], "flops": times[0]["flops"], "seconds": seconds_of,
+                       "fraction_of_peak": {k: share / v for k, v in seconds_of.items()},
+                       "of_best_vendor": vendor[rival] / own[best]})
+        print(f"{key[0]:10} {key[1]:36} {rival:6} {vendor[rival] * 1e6:9.1f} us {100 * share / vendor[rival]:5.1f}%   "
+              f"{best:12} {own[best] * 1e6:9.1f} us {100 * share / own[best]:5.1f}%   {vendor[rival] / own[best]:5.2f} x")
+    return {"peak_flops": peak, "shapes": result}
 
 
 def compare_steps(arguments, dtype):
@@ -127,7 +148,7 @@ def compare_steps(arguments, dtype):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bench-ops", required=True)
+    parser.add_argument("--bench-ops")
     parser.add_argument("--end-to-end")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--calotype-device", default="auto")
@@ -138,8 +159,10 @@ def main():
     parser.add_argument("--output")
     arguments = parser.parse_args()
     dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[arguments.dtype]
-    result = {"torch": torch.__version__, "ops": compare_ops(arguments, dtype)}
-    if arguments.end_to_end and arguments.device == "cuda":
+    result = {"machine": machine(), "dtype": arguments.dtype, "model": arguments.model}
+    if arguments.bench_ops:
+        result["ops"] = compare_ops(arguments, dtype)
+    if arguments.end_to_end:
         result["step"] = compare_steps(arguments, dtype)
     if arguments.output:
         with open(arguments.output, "w") as file:

@@ -157,10 +157,32 @@ INLINE int sum_column(int j, int e)
     return warp_column() + j * 8 + threadIdx.x % 4 * 2 + (e & 1);
 }
 
-/* The tile's sums through the epilogue to y, rows below `rows` and columns below `columns`. */
-INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_panel, int rows, int columns,
-                        EPILOGUE_ARGUMENTS)
+/* The tile's sums as they are: partial [splits][rows][width], width all panels' columns. */
+INLINE void store_partial(float (*sums)[FRAGMENTS_N][4], float *partial, int first_row, int first_column, int rows,
+                          int width)
 {
+    partial += (ulong)blockIdx.z * rows * width;
+    UNROLL
+    for (int i = 0; i < FRAGMENTS_M; i++)
+        UNROLL
+        for (int j = 0; j < FRAGMENTS_N; j++)
+            UNROLL
+            for (int e = 0; e < 4; e++) {
+                const int row = first_row + sum_row(i, e), column = first_column + sum_column(j, e);
+                if (row < rows && column < width)
+                    partial[(ulong)row * width + column] = sums[i][j][e];
+            }
+}
+
+/* The tile's sums through the epilogue to y, rows below `rows` and columns below `columns`; or, of a split of k, to partial
+   [splits][rows][32 panels]. */
+INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_panel, int rows, int columns,
+                        float *partial, int panels, EPILOGUE_ARGUMENTS)
+{
+    if (gridDim.z > 1) {
+        store_partial(sums, partial, first_row, first_panel * 32, rows, panels * 32);
+        return;
+    }
     bias += bias_at;
     channel += channel_at;
     residual += residual_at;
@@ -182,23 +204,6 @@ INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_
                 if (row < rows && n < columns)
                     finish(sums[i][j][e], bias, channel, residual, y, row, n, columns, rows_per_channel);
 #endif
-            }
-}
-
-/* The tile's sums as they are: partial [splits][rows][width], width all panels' columns. */
-INLINE void store_partial(float (*sums)[FRAGMENTS_N][4], float *partial, int first_row, int first_column, int rows,
-                          int width)
-{
-    partial += (ulong)blockIdx.z * rows * width;
-    UNROLL
-    for (int i = 0; i < FRAGMENTS_M; i++)
-        UNROLL
-        for (int j = 0; j < FRAGMENTS_N; j++)
-            UNROLL
-            for (int e = 0; e < 4; e++) {
-                const int row = first_row + sum_row(i, e), column = first_column + sum_column(j, e);
-                if (row < rows && column < width)
-                    partial[(ulong)row * width + column] = sums[i][j][e];
             }
 }
 #endif

@@ -127,7 +127,7 @@ calo_status calo_load(calo_context *context, const char *path, const calo_load_o
     if (options->dtype != CALO_AUTO && options->dtype != CALO_F32 && options->dtype != CALO_F16 &&
         options->dtype != CALO_BF16)
         return calo_fail(fault, CALO_EUSAGE, "calo_load: dtype must be auto, f32, f16 or bf16");
-    const calo_checkpoint_options files = { options->variant, options->vae, options->text_encoder };
+    const calo_checkpoint_options files = { options->variant, options->vae, options->text_encoder, options->prediction, true };
     calo_model *made = calo_alloc(1, sizeof *made);
     if (!made)
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a model");

@@ -80,7 +80,7 @@ static char *display_name(const char *path)
 calo_status calo_checkpoint_open(const char *path, const calo_checkpoint_options *given, calo_checkpoint *checkpoint,
                                  calo_fault *fault)
 {
-    const calo_checkpoint_options options = given ? *given : (calo_checkpoint_options){ NULL, NULL, NULL };
+    const calo_checkpoint_options options = given ? *given : (calo_checkpoint_options){ .variant = NULL };
     memset(checkpoint, 0, sizeof *checkpoint);
     checkpoint->path = calo_copy_string(path);
     checkpoint->name = display_name(path);
@@ -96,7 +96,10 @@ calo_status calo_checkpoint_open(const char *path, const calo_checkpoint_options
     else if (calo_is_directory(path))
         status = calo_checkpoint_open_folder(checkpoint, fault);
     else
-        status = calo_checkpoint_open_single(checkpoint, options.variant, fault);
+        status = calo_checkpoint_open_single(checkpoint, &options, fault);
+    if (!status && options.variant && strcmp(options.variant, checkpoint->variant->name) != 0)
+        status = calo_fail(fault, CALO_EUSAGE, "%s says itself that it is %s; --variant is for single files", path,
+                           checkpoint->variant->name);
     if (!status && options.vae)
         status = calo_checkpoint_replace(checkpoint, CALO_VAE, options.vae, fault);
     if (!status && options.text_encoder)

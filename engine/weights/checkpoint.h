@@ -44,6 +44,7 @@ typedef struct calo_checkpoint {
     calo_vae_config vae;
     calo_clip_config clip[2];          /* of text_encoder and text_encoder_2 */
     bool force_zeros_for_empty_prompt; /* XL: an absent negative prompt is zeros */
+    bool undecided;                    /* nothing in the file says what the UNet predicts */
     bool requires_aesthetics_score;    /* the refiner's sizes end with a score */
     char *path, *name;         /* as given; for people: the last part of the path */
     char *scheduler_class;     /* a diffusers class name */
@@ -58,9 +59,11 @@ typedef struct calo_checkpoint {
 
 /* What a caller knows better than the files; NULL fields: nothing. */
 typedef struct calo_checkpoint_options {
-    const char *variant;      /* a registry name, for a file that cannot say it */
+    const char *variant;      /* a registry name, for a single file that cannot say it */
     const char *vae;          /* another VAE: a file, or a folder with config.json */
     const char *text_encoder; /* another (first) text encoder, likewise */
+    const char *prediction;   /* what the UNet predicts, for a single file that cannot say it */
+    bool decide;              /* the model is to be run: that nothing says what it predicts is an error */
 } calo_checkpoint_options;
 
 /* A folder, a single file, or "layout:NAME". `options` may be NULL. On failure *checkpoint is closed. */
@@ -85,9 +88,10 @@ void calo_checkpoint_explain(calo_checkpoint *checkpoint, const char *format, ..
 calo_status calo_source_open_file(calo_source *source, const char *path, calo_fault *fault);
 calo_status calo_source_open_folder(calo_source *source, const char *folder, const char *name, calo_fault *fault);
 calo_status calo_checkpoint_open_folder(calo_checkpoint *checkpoint, calo_fault *fault);
-calo_status calo_checkpoint_open_single(calo_checkpoint *checkpoint, const char *variant, calo_fault *fault);
+calo_status calo_checkpoint_open_single(calo_checkpoint *checkpoint, const calo_checkpoint_options *options,
+                                        calo_fault *fault);
 calo_status calo_checkpoint_open_layout(calo_checkpoint *checkpoint, const char *name, calo_fault *fault);
-/* Another VAE or text encoder in the place of the model's own. */
+/* Another VAE or text encoder in the place of the model's own, or of one that its file lacks. */
 calo_status calo_checkpoint_replace(calo_checkpoint *checkpoint, calo_part part, const char *path, calo_fault *fault);
 /* The part's config.json in `folder`. */
 calo_status calo_checkpoint_read_config(calo_checkpoint *checkpoint, calo_part part, const char *folder,

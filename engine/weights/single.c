@@ -35,7 +35,8 @@ static bool holds(const calo_checkpoint *c, const char *name)
     return calo_tensor_file_find(&c->parts[CALO_UNET].files[0], name) != NULL;
 }
 
-/* Stable Diffusion 2 at 768 predicts v, and its training left a wide spread in this bias (ComfyUI's rule). */
+/* Stable Diffusion 2 at 768 predicts v, and its training left a wide spread in this bias (ComfyUI's rule). A UNet of
+   another build has no such tensor, and then nothing tells: the caller has to. */
 static bool predicts_v(calo_checkpoint *c, calo_fault *fault)
 {
     static const char name[] = "output_blocks.11.1.transformer_blocks.0.norm1.bias";
@@ -44,8 +45,12 @@ static bool predicts_v(calo_checkpoint *c, calo_fault *fault)
     snprintf(full, sizeof full, "%s%s", source->prefix, name);
     const calo_entry *entry = calo_tensor_file_find(&source->files[0], full);
     const int64_t count = entry ? calo_entry_count(entry) : 0;
-    if (count < 1 || count > 1 << 20)
+    if (count < 1 || count > 1 << 20) {
+        c->undecided = true;
+        calo_checkpoint_explain(c, "prediction: shapes do not say whether epsilon or v, and %s is not there to tell: "
+                                "--variant or --prediction has to\n", name);
         return false;
+    }
     float *values = calo_alloc((size_t)count, sizeof *values);
     double sum = 0, squares = 0;
     if (!values)
@@ -76,6 +81,18 @@ static const char *name_variant(calo_checkpoint *c, calo_fault *fault)
     if (u->use_linear_projection && u->in_channels == 4 && !u->time_cond_proj_dim)
         return predicts_v(c, fault) ? "sd21" : "sd21-base";
     return calo_variant_of(c)->name;
+}
+
+/* Variants of the same shapes: what is none of this file's business to say. */
+static void name_twins(calo_checkpoint *c, const calo_model_variant *found)
+{
+    const calo_model_variant *other;
+    int twins = 0;
+    for (int i = 0; c->unet.mid != CALO_MID_PLAIN && (other = calo_variant_at(i)); i++)
+        if (other != found && calo_variant_fits(other, c))
+            calo_checkpoint_explain(c, "%s %s", twins++ ? "," : "shapes do not tell it from", other->name);
+    if (twins)
+        calo_checkpoint_explain(c, ": if it is one of these, say --variant\n");
 }
 
 /* Playground's latents are in units of their spread. */
@@ -114,10 +131,34 @@ static calo_status complete(calo_checkpoint *c, calo_fault *fault)
     return CALO_OK;
 }
 
+/* Parts that the file lacks and an option brings, which calo_checkpoint_replace does; a part that nothing brings is an
+   error. */
+static calo_status await_parts(calo_checkpoint *c, const calo_checkpoint_options *options, calo_fault *fault)
+{
+    const bool xl = c->unet.text_time;
+    if (xl && !c->has[CALO_TEXT_2])
+        return calo_fail(fault, CALO_EFILE, "%s holds no text_encoder_2 (OpenCLIP) for its UNet", c->path);
+    if (!c->has[CALO_VAE]) {
+        if (!options->vae)
+            return calo_fail(fault, CALO_EFILE, "%s holds no VAE; give one with --vae", c->path);
+        c->vae = calo_vae_config_sd1();
+        c->has[CALO_VAE] = true;
+    }
+    /* The refiner has no first encoder, and its only one goes by the number 0. */
+    if (!c->has[CALO_TEXT] && !(xl && strncmp(c->parts[CALO_TEXT_2].prefix, "conditioner.embedders.0.", 24) == 0)) {
+        if (!options->text_encoder)
+            return calo_fail(fault, CALO_EFILE, "%s holds no text encoder for its UNet; give one with --text-encoder", c->path);
+        c->has[CALO_TEXT] = true;
+    }
+    return CALO_OK;
+}
+
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
-calo_status calo_checkpoint_open_single(calo_checkpoint *c, const char *variant, calo_fault *fault)
+calo_status calo_checkpoint_open_single(calo_checkpoint *c, const calo_checkpoint_options *options,
+                                        calo_fault *fault)
 {
+    const char *const variant = options->variant;
     calo_source *own = &c->parts[CALO_UNET];
     c->form = CALO_FORM_SINGLE;
     if (!calo_is_file(c->path))
@@ -135,10 +176,8 @@ calo_status calo_checkpoint_open_single(calo_checkpoint *c, const char *variant,
     c->has[CALO_TEXT_2] = !fault->status && c->unet.text_time && calo_detect_clip(c, CALO_TEXT_2, false, fault);
     if (fault->status)
         return fault->status;
-    if (!c->has[CALO_VAE])
-        return calo_fail(fault, CALO_EFILE, "%s holds no VAE; give one with --vae", c->path);
-    if (c->unet.text_time ? !c->has[CALO_TEXT_2] : !c->has[CALO_TEXT])
-        return calo_fail(fault, CALO_EFILE, "%s holds no text encoder for its UNet", c->path);
+    if (await_parts(c, options, fault))
+        return fault->status;
     if (complete(c, fault))
         return fault->status;
     const calo_model_variant *found = calo_variant_find(variant ? variant : name_variant(c, fault));
@@ -146,6 +185,11 @@ calo_status calo_checkpoint_open_single(calo_checkpoint *c, const char *variant,
         return calo_fail(fault, CALO_EUSAGE, "%s is no %s: the tensors say %s", c->path, variant, calo_variant_of(c)->name);
     calo_checkpoint_explain(c, "variant: %s, %s (%s)\n", found->name, found->title,
                             variant ? "as asked for" : found->told_by);
+    if (!variant)
+        name_twins(c, found);
+    if (c->undecided && options->decide && !variant && !options->prediction)
+        return calo_fail(fault, CALO_EUSAGE, "%s: shapes do not say whether this Stable Diffusion 2 predicts epsilon or v; "
+                         "say --variant sd21-base, sd21 or sd-turbo, or --prediction epsilon or v", c->path);
     if (c->unet.text_time)
         c->vae.scaling_factor = 0.13025;
     c->vae.force_upcast = c->unet.text_time;

@@ -30,11 +30,8 @@ KERNEL(384) linear_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int rows, int col
     registers_up();
     float sums[FRAGMENTS_M][FRAGMENTS_N][4];
     multiply_stages(tiles, full, empty, steps, sums);
-    if (gridDim.z > 1)
-        store_partial(sums, partial + partial_at, first_row, first_panel * 32, rows, panels * 32);
-    else
-        finish_tile(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
-                    residual_at, y, y_at, rows_per_channel);
+    finish_tile(sums, first_row, first_panel, rows, columns, partial + partial_at, panels, bias, bias_at, channel, channel_at,
+                residual, residual_at, y, y_at, rows_per_channel);
 }
 #elif defined(TILE_M)
 KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at, int rows, int columns, int inputs,
@@ -71,11 +68,8 @@ KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at,
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    if (gridDim.z > 1)
-        store_partial(sums, partial + partial_at, first_row, first_panel * 32, rows, panels * 32);
-    else
-        finish_tile(sums, first_row, first_panel, rows, columns, bias, bias_at, channel, channel_at, residual,
-                    residual_at, y, y_at, rows_per_channel);
+    finish_tile(sums, first_row, first_panel, rows, columns, partial + partial_at, panels, bias, bias_at, channel, channel_at,
+                residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fuzzes one reader with libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer:
-#   sh tests/fuzz/run.sh tensor_file|pickle|config SECONDS FOLDER
+#   sh tests/fuzz/run.sh tensor_file|pickle|config|checkpoint SECONDS FOLDER
 # FOLDER takes the program and what it finds. Ends with 77 where there is no clang with libFuzzer.
 set -eu
 name=$1 seconds=$2 folder=$3
@@ -14,6 +14,8 @@ tensor_file) sources="tests/fuzz/fuzz_tensor_file.c tests/fuzz/input.c $weights"
 pickle) sources="tests/fuzz/fuzz_pickle.c $weights" ;;
 config) sources="tests/fuzz/fuzz_config.c engine/weights/json.c engine/weights/config.c pipelines/schedule_config.c
     $(echo schedulers/*.c) engine/fault.c engine/shim.c" ;;
+checkpoint) sources="tests/fuzz/fuzz_checkpoint.c tests/fuzz/input.c $(echo engine/weights/*.c) engine/hash.c engine/fault.c
+    engine/shim.c" ;;
 *) echo "there is no target $name" >&2; exit 2 ;;
 esac
 if ! echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return !b && n; }' |
@@ -34,6 +36,35 @@ tensor_file)
 pickle) # the corpus of hostile ones, from hexadecimal
     awk -F '\t' 'length($3) < 2000 { print $1, $3 }' tests/golden/torch/hostile.txt | while read -r seed hex; do
         printf %s "$hex" | perl -e 'print pack "H*", <>' >"$folder/$name/seeds/$seed"
+    done
+    ;;
+checkpoint) # a Stable Diffusion 1, a 2 and an XL of one block a level, by what detection asks for
+    for kind in 1 2 xl; do
+        case $kind in
+        1) wide=32 proj="32 32 1 1" text="cond_stage_model.transformer.text_model." ;;
+        2) wide=64 proj="64 64" text= ;;
+        xl) wide=64 proj="64 64" text="conditioner.embedders.0.transformer.text_model." ;;
+        esac
+        unet=model.diffusion_model. vae=first_stage_model.
+        {
+            printf "%s\n" "${unet}input_blocks.0.0.weight $wide 4 3 3" "${unet}input_blocks.1.0.in_layers.2.weight $wide 1 3 3" \
+                "${unet}input_blocks.1.1.proj_in.weight $proj" "${unet}input_blocks.1.1.transformer_blocks.0.norm1.weight $wide" \
+                "${unet}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight $wide 64" "${unet}input_blocks.2.0.op.weight 1" \
+                "${unet}input_blocks.3.0.in_layers.2.weight $wide 1 3 3" "${unet}middle_block.0.in_layers.2.weight 1" \
+                "${unet}output_blocks.11.1.transformer_blocks.0.norm1.bias $wide" "${unet}out.2.weight 4 1 3 3" \
+                "${vae}decoder.conv_in.weight 32 4 3 3" "${vae}encoder.conv_in.weight 32 3 3 3" "${vae}quant_conv.weight 1" \
+                "${vae}encoder.down.0.block.0.conv1.weight 32 1 1 1" "${vae}decoder.conv_out.weight 3 1 3 3"
+            if [ -n "$text" ]; then
+                printf "%s\n" "${text}embeddings.token_embedding.weight 64 64" "${text}embeddings.position_embedding.weight 77 64" \
+                    "${text}encoder.layers.0.mlp.fc1.weight 128 1" "${text}encoder.layers.1.mlp.fc1.weight 128 1"
+            fi
+            case $kind in 2) text=cond_stage_model.model. ;; *) text=conditioner.embedders.1.model. ;; esac
+            if [ $kind != 1 ]; then
+                printf "%s\n" "${text}token_embedding.weight 64 64" "${text}positional_embedding 77 64" "${text}text_projection 64 64" \
+                    "${text}transformer.resblocks.0.mlp.c_fc.weight 128 1" "${text}transformer.resblocks.1.mlp.c_fc.weight 128 1"
+            fi
+            [ $kind != xl ] || printf "%s\n" "${unet}label_emb.0.0.weight 32 448" edm_mean\ 4 edm_std\ 4 v_pred ztsnr
+        } >"$folder/$name/seeds/$kind"
     done
     ;;
 config)

@@ -56,7 +56,7 @@ CASES = {
 }
 # Every variant; those that a single file can say are run from one, too ("@single", "@ckpt"), and must give the same bits.
 CASES |= {
-    "two_own": case("two", prompt="a red house, 2 trees!", steps=3, guidance=7.5, seed=1),
+    "two_own": case("two", prompt="a red house, 2 trees!", steps=3, guidance=7.5, seed=1, variant="sd21-base"),
     "two_skip": case("two", prompt="a red house", steps=1, guidance=7.5, seed=1, clip_skip=1),
     "two_v": case("two_v", prompt="the sea at night", negative="trees", steps=3, guidance=7.5, seed=2, variant="sd21"),
     "two_inpaint": case("two_inpaint", prompt="the sea at night", steps=3, guidance=7.5, seed=3, width=72, height=104),
@@ -86,7 +86,7 @@ CASES |= {
                             refiner_start=0.5, scheduler="dpmpp_2m"),
 }
 SINGLES = {"single_own", "two_own", "two_v", "two_inpaint", "two_turbo", "one_inpaint", "one_lcm", "xl_own", "xl_inpaint", "xl_turbo",
-           "xl_v", "xl_edm", "xl_ssd"}
+           "xl_v", "xl_edm", "xl_ssd", "xl_refined"}
 for name in SCHEDULERS:
     for steps in (1, 2, 7, 20):
         for guidance in (1.0, 7.5):
@@ -308,7 +308,8 @@ def main():
         if name in SINGLES:
             variant = f" --variant {options['variant']}" if "variant" in options else ""
             for form in ("single", "ckpt"):
-                rows.append((f"{name}@{form}", f"{model}@{form}", "f32", *row[:3], flags + variant))
+                own = flags.replace("--refiner xl_refiner", f"--refiner xl_refiner@{form}")
+                rows.append((f"{name}@{form}", f"{model}@{form}", "f32", *row[:3], own + variant))
         if name in ("quarter_own", "three_own", "plain_own", "xl_own"):
             for dtype, label in ((torch.float16, "f16"), (torch.bfloat16, "bf16")):
                 low = run(models[model], options, dtype)

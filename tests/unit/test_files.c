@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,6 +299,40 @@ static void sha256(void **state)
     }
 }
 
+/* Every code of both 8-bit floats, by the formula of their paper (Micikevicius 2022): (−1)^s · 2^(e − bias) · (1 + m/2^M),
+ * without the leading 1 where e is 0. E4M3 has no infinity, and NaN at the last code alone. */
+static void every_f8_code(void **state)
+{
+    static const char header[] = "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[256],\"data_offsets\":[0,256]},"
+                                 "\"b\":{\"dtype\":\"F8_E5M2\",\"shape\":[256],\"data_offsets\":[256,512]}}";
+    char bytes[1024];
+    const size_t size = compose(bytes, header, 512);
+    calo_tensor_file file;
+    calo_fault fault = { 0 };
+    (void)state;
+    for (int i = 0; i < 512; i++)
+        bytes[size - 512 + (size_t)i] = (char)i;
+    write_bytes(bytes, size);
+    assert_int_equal(calo_tensor_file_open(path, &file, &fault), CALO_OK);
+    for (int format = 0; format < 2; format++) {
+        const int mantissa_bits = 3 - format, bias = format ? 15 : 7, last = format ? 31 : 15;
+        float values[256];
+        assert_int_equal(calo_entry_read(&file.entries[format], 0, 256, values, &fault), CALO_OK);
+        for (int code = 0; code < 256; code++) {
+            const int mantissa = code & ((1 << mantissa_bits) - 1), exponent = (code & 127) >> mantissa_bits;
+            const double fraction = mantissa / (double)(1 << mantissa_bits), sign = code & 128 ? -1 : 1;
+            double wanted = exponent ? ldexp(1 + fraction, exponent - bias) : ldexp(fraction, 1 - bias);
+            if (format == 1 && exponent == last && mantissa == 0)
+                wanted = INFINITY;
+            if (exponent == last && mantissa >= (format ? 1 : 7))
+                assert_true(isnan(values[code]));
+            else
+                assert_true((double)values[code] == sign * wanted && !signbit(values[code]) == (sign > 0));
+        }
+    }
+    calo_tensor_file_close(&file);
+}
+
 /* ---- memory that runs out --------------------------------------------------------------------------------------- */
 
 static long allocations_left = -1; /* −1: all succeed */
@@ -348,6 +383,7 @@ int main(void)
         cmocka_unit_test(accepts),    cmocka_unit_test(refuses),          cmocka_unit_test(every_cut),
         cmocka_unit_test(mutations),  cmocka_unit_test(opens_demo),       cmocka_unit_test(names_of_layouts),
         cmocka_unit_test(sha256),     cmocka_unit_test(vocabulary_as_files), cmocka_unit_test(allocation_fails),
+        cmocka_unit_test(every_f8_code),
     };
     snprintf(path, sizeof path, "/tmp/calotype-test-%ld.safetensors", (long)getpid());
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
