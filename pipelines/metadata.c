@@ -102,8 +102,8 @@ static void add_picture(text *t, const char *key, const calo_image *image)
 
 /* ---- prompts ---------------------------------------------------------------------------------------------------- */
 
-/* Whether A1111's reader finds the prompt as it was: lines without spaces around them, none that looks like the negative
- * one's first. */
+/* Whether A1111's reader finds the prompt as it was: lines without spaces around them, none that looks like the
+ * negative one's first. */
 static bool reads_back(const char *prompt)
 {
     const size_t length = strlen(prompt);
@@ -258,8 +258,8 @@ static void add_second_pass(text *t, const calo_request *r)
     add(t, "Hires upscaler", "%s", r->hires_pixels ? "Pixels" : "Latent");
 }
 
-char *calo_parameters_text(const calo_request *request, const calo_model *model, const calo_scheduler *scheduler, int width,
-                           int height, uint64_t seed)
+char *calo_parameters_text(const calo_request *request, const calo_model *model, const calo_scheduler *scheduler,
+                           int width, int height, uint64_t seed)
 {
     text t = { 0 };
     char steps[32];

@@ -44,7 +44,8 @@ static void find_one(recipe *r, const model_list *list, calo_context *context, c
     if (hash && !by_hash && seen[0])
         recipe_note(r, true, "the %s %s has the hash %s, not %s", what, path, seen, hash);
     else if (hash && !by_hash)
-        recipe_note(r, true, "the %s %s has the right name, but its hash could not be compared with %s", what, path, hash);
+        recipe_note(r, true, "the %s %s has the right name, but its hash could not be compared with %s", what, path,
+                    hash);
     else if (!hash)
         recipe_note(r, false, "the %s was found by its name: %s", what, path);
 }
@@ -141,19 +142,24 @@ static int add_picture(recipe *r, session *s, const char *what, const char *opti
 
 /* ---- the command line ------------------------------------------------------------------------------------------- */
 
-/* A word as a shell takes it. */
+/* A word as a shell takes it; what a terminal would obey stands as $'\033'. */
 static void print_word(const char *word)
 {
-    const bool plain = *word && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,") == strlen(word);
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:,";
+    bool control = false;
+    for (const char *p = word; *p; p++)
+        control = control || (iscntrl((unsigned char)*p) && *p != '\n');
     putchar(' ');
-    if (plain) {
+    if (*word && strspn(word, plain) == strlen(word)) {
         fputs(word, stdout);
         return;
     }
-    putchar('\'');
+    fputs(control ? "$'" : "'", stdout);
     for (const char *p = word; *p; p++)
         if (*p == '\'')
-            fputs("'\\''", stdout);
+            fputs(control ? "\\'" : "'\\''", stdout);
+        else if (control && (iscntrl((unsigned char)*p) || *p == '\\'))
+            printf("\\%03o", (unsigned char)*p);
         else
             putchar(*p);
     putchar('\'');
@@ -242,8 +248,12 @@ int command_again(options *o)
     if (!status)
         status = prepare(&r, &s, o);
     session_close(&s);
-    if (!status && options_parse(&drawn, command_find(r.flow), r.word_count, r.words, why))
+    if (!status && options_parse(&drawn, command_find(r.flow), r.word_count, r.words, why)) {
+        for (char *p = why; *p; p++)
+            if (iscntrl((unsigned char)*p))
+                *p = ' ';
         status = complain(3, "%s cannot be made again: %s", o->words[0], why);
+    }
     if (!status && !drawn.model)
         status = complain(3, "%s cannot be made again without its model", o->words[0]);
     if (!status && !o->show) {

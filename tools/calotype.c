@@ -7,50 +7,60 @@ static const command commands[] = {
     { "txt2img", TXT2IMG, "--model PATH --prompt TEXT [options]", "make pictures from a prompt",
       "Makes pictures from a prompt.",
       "txt2img --model sd15.safetensors --prompt 'a red house on a green hill' --seed 7", 0, command_draw },
-    { "img2img", IMG2IMG, "--model PATH --prompt TEXT --init IMAGE [options]", "make pictures from a picture and a prompt",
+    { "img2img", IMG2IMG, "--model PATH --prompt TEXT --init IMAGE [options]",
+      "make pictures from a picture and a prompt",
       "Makes pictures from a picture and a prompt. --strength says how much may change.",
       "img2img --model sd15.safetensors --init day.png --prompt 'the same at night' --strength 0.6", 0, command_draw },
-    { "inpaint", INPAINT, "--model PATH --prompt TEXT --init IMAGE --mask IMAGE [options]", "repaint a part of a picture",
-      "Repaints a part of a picture: where the mask is white, where the picture is transparent, or what --extend adds to it. "
+    { "inpaint", INPAINT, "--model PATH --prompt TEXT --init IMAGE --mask IMAGE [options]",
+      "repaint a part of a picture",
+      "Repaints a part of a picture: where the mask is white, where the picture is transparent, or what --extend adds "
+      "to it. "
       "Pixels elsewhere are returned as they were.",
       "inpaint --model sd15.safetensors --init house.png --mask door.png --prompt 'a blue door'", 0, command_draw },
     { "resume", RESUME, "STATE --model PATH [options]", "go on with a run that was suspended",
       "Goes on with a run that --suspend wrote to a file, to the same picture bit by bit on the same device and model.",
       "resume night.state --model sd15.safetensors --output night.png", 1, command_resume },
     { "again", AGAIN, "IMAGE [--models DIR …] [options]", "make a picture again from what it says about itself",
-      "Reads how a picture was made from its `parameters` text, as calotype and AUTOMATIC1111's web UI write it, finds the "
+      "Reads how a picture was made from its `parameters` text, as calotype and AUTOMATIC1111's web UI write it, finds "
+      "the "
       "model by hash, else by name, and makes the picture again. What it does not understand or cannot reproduce is "
       "said line by line on standard error; where that shapes the picture the status is 3, unless --force.",
       "again found.png --models ~/models --output again.png", 1, command_again },
     { "grid", GRID, "--model PATH --prompt TEXT --x AXIS=V,V,… [--y AXIS=V,V,…] [options]",
       "sweep one or two settings into a contact sheet",
-      "Makes a picture for each value of one setting, or for each pair of two, and one labelled contact sheet of them all; "
+      "Makes a picture for each value of one setting, or for each pair of two, and one labelled contact sheet of them "
+      "all; "
       "prints how long each took.",
       "grid --model sd15.safetensors --prompt 'a lighthouse' --x scheduler=ddim,euler,unipc --y steps=5,10,20", 0,
       command_grid },
     { "plan", PLAN, "FLOW --model PATH [options of that flow]",
       "memory, FLOPs, bytes and roofline time of a flow, without a device",
-      "Says what a flow will take: memory, FLOPs, bytes, and the time that the device's peaks allow. Needs no device and reads no "
+      "Says what a flow will take: memory, FLOPs, bytes, and the time that the device's peaks allow. Needs no device "
+      "and reads no "
       "weights. FLOW is txt2img, img2img or inpaint.",
       "plan txt2img --model layout:sdxl --width 1024 --height 1024", 1, command_plan },
-    { "profile", PROFILE, "FLOW --model PATH --prompt TEXT [options of that flow]", "run a flow and list its ops by time",
+    { "profile", PROFILE, "FLOW --model PATH --prompt TEXT [options of that flow]",
+      "run a flow and list its ops by time",
       "Runs a flow, waits for each op, and lists them by time with their share of the device's peak. FLOW is txt2img, "
       "img2img or inpaint.",
       "profile txt2img --model layout:sd15 --prompt x --steps 2", 1, command_profile },
     { "check", CHECK, "FLOW --model PATH --prompt TEXT [options of that flow]",
       "run a flow with every op also on its reference",
-      "Runs a flow with every op also on its double-precision reference, and names the first that departs. Slow: the references "
+      "Runs a flow with every op also on its double-precision reference, and names the first that departs. Slow: the "
+      "references "
       "are plain loops. FLOW is txt2img, img2img or inpaint.",
       "check txt2img --model tools/demo/model --prompt x --steps 1 --width 64 --height 64", 1, command_check },
     { "info", INFO, "MODEL [--json]", "say what a model is, and why it was taken for that",
-      "Says what a model is: architecture, parts, parameters, types, and why.", "info sd15.safetensors", 1, command_info },
+      "Says what a model is: architecture, parts, parameters, types, and why.", "info sd15.safetensors", 1,
+      command_info },
     { "devices", DEVICES, "[--json]", "list the devices, their limits and measured peaks",
       "Lists the devices, their limits and measured peaks.", "devices", 0, command_devices },
     { "make-random", MAKE_RANDOM, "NAME DIR [--dtype TYPE]", "write a layout's random weights as a diffusers folder",
-      "Writes the random weights of layout:NAME as a diffusers folder (f16 unless --dtype says another), for benchmarks.",
+      "Writes the random weights of layout:NAME as a diffusers folder (f16 unless --dtype says another), for "
+      "benchmarks.",
       "make-random sd15 random-sd15", 2, command_make_random },
-    { "manual", MANUAL, "", "print the manual page", "Prints the manual page, calotype(1), in roff.", "manual | man -l -", 0,
-      command_manual },
+    { "manual", MANUAL, "", "print the manual page", "Prints the manual page, calotype(1), in roff.",
+      "manual | man -l -", 0, command_manual },
     { "completion", COMPLETION, "", "print the completion for bash",
       "Prints a script that lets bash complete commands, options and their values.", "completion >~/.calotype.bash", 0,
       command_completion },

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-int command_draw(options *o);    /* txt2img, img2img, inpaint */
+int command_draw(options *o); /* txt2img, img2img, inpaint */
 int command_resume(options *o);
 int command_again(options *o);
 int command_grid(options *o);
@@ -59,14 +59,14 @@ int complain(int status, const char *format, ...) __attribute__((format(printf, 
 
 /* ---- progress (progress.c) -------------------------------------------------------------------------------------- */
 
-void progress_begin(bool quiet);   /* also catches Ctrl-C */
+void progress_begin(bool quiet); /* also catches Ctrl-C */
 bool progress_cancelled(void);
 int progress_load(void *user, uint64_t done, uint64_t total);
 int progress_read(void *user, uint64_t done, uint64_t total); /* a file that is hashed; its name is `user` */
 void progress_step(const calo_progress *progress, int pictures);
 void progress_cell(int done, int of); /* the cell of a grid that the steps belong to */
-void progress_end(void);           /* clears the bar */
-double progress_now(void);         /* seconds */
+void progress_end(void);              /* clears the bar */
+double progress_now(void);            /* seconds */
 
 /* ---- tables of ops (report.c) ----------------------------------------------------------------------------------- */
 

@@ -14,12 +14,13 @@ static void put_names(unsigned bit)
 int command_completion(options *o)
 {
     (void)o;
-    printf("# Made by calotype completion.\n"
-           "_calotype()\n{\n"
-           "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} names\n"
-           "    COMPREPLY=()\n"
-           "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
-           "        COMPREPLY=($(compgen -W '--help --version help");
+    printf(
+        "# Made by calotype completion.\n"
+        "_calotype()\n{\n"
+        "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} names\n"
+        "    COMPREPLY=()\n"
+        "    if [ \"$COMP_CWORD\" = 1 ]; then\n"
+        "        COMPREPLY=($(compgen -W '--help --version help");
     for (int i = 0; command_at(i); i++)
         printf(" %s", command_at(i)->name);
     /* bash breaks words at '=': --name=value comes as three. */
@@ -40,11 +41,12 @@ int command_completion(options *o)
     for (int i = 0; option_at(i); i++) {
         const option *option = option_at(i);
         if (option->values)
-            printf("    %s)\n        COMPREPLY=($(compgen -W '%s' -- \"$word\"))\n        return\n        ;;\n", option->name,
-                   option->values);
+            printf("    %s)\n        COMPREPLY=($(compgen -W '%s' -- \"$word\"))\n        return\n        ;;\n",
+                   option->name, option->values);
     }
-    printf("    --device)\n        COMPREPLY=($(compgen -W 'auto cuda opencl' -- \"$word\"))\n        return\n        ;;\n"
-           "    --models)\n        mapfile -t COMPREPLY < <(compgen -d -- \"$word\")\n        return\n        ;;\n    ");
+    printf(
+        "    --device)\n        COMPREPLY=($(compgen -W 'auto cuda opencl' -- \"$word\"))\n        return\n        ;;\n"
+        "    --models)\n        mapfile -t COMPREPLY < <(compgen -d -- \"$word\")\n        return\n        ;;\n    ");
     const char *between = "";
     for (int i = 0; option_at(i); i++)
         if (option_at(i)->kind == OPTION_PATH && strcmp(option_at(i)->name, "--device") != 0) {

@@ -1,4 +1,5 @@
-/* calotype txt2img, img2img, inpaint: pictures from a prompt, and from a picture; calotype resume: the rest of a run. */
+/* calotype txt2img, img2img, inpaint: pictures from a prompt, and from a picture; calotype resume: the rest of a run.
+ */
 #include "commands.h"
 
 #include <stdlib.h>

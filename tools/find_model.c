@@ -1,5 +1,5 @@
-/* Looking for a model. Names are compared without folders and endings, hashes of files of the right name first: the long
-   ones take reading gigabytes. */
+/* Looking for a model. Names are compared without folders and endings, hashes of files of the right name first: the
+   long ones take reading gigabytes. */
 #include "find_model.h"
 #include "commands.h"
 
@@ -61,8 +61,7 @@ static void walk(model_list *list, const char *path, int depth)
     }
     DIR *folder = depth < DEPTH ? opendir(path) : NULL;
     for (struct dirent *entry; folder && (entry = readdir(folder));)
-        if (entry->d_name[0] != '.' &&
-            snprintf(below, sizeof below, "%s/%s", path, entry->d_name) < (int)sizeof below)
+        if (entry->d_name[0] != '.' && snprintf(below, sizeof below, "%s/%s", path, entry->d_name) < (int)sizeof below)
             walk(list, below, depth + 1);
     if (folder)
         closedir(folder);
@@ -125,8 +124,8 @@ const char *model_list_name(const model_list *list, const char *name)
     return NULL;
 }
 
-const char *model_list_find(const model_list *list, calo_context *context, const char *hash, const char *name, bool *by_hash,
-                            char *hash_seen)
+const char *model_list_find(const model_list *list, calo_context *context, const char *hash, const char *name,
+                            bool *by_hash, char *hash_seen)
 {
     const size_t digits = hash ? strlen(hash) : 0;
     const char *named = NULL;

@@ -18,10 +18,10 @@ typedef struct axis {
 
 typedef struct grid {
     axis axes[2];
-    int columns, rows;       /* of the sheet */
+    int columns, rows;                                         /* of the sheet */
     int cell_width, cell_height, gutter, header, caption, top; /* pixels */
-    int scale;               /* pixels a dot of the small text */
-    double *seconds;         /* of each cell */
+    int scale;                                                 /* pixels a dot of the small text */
+    double *seconds;                                           /* of each cell */
     sheet sheet;
 } grid;
 
@@ -41,7 +41,8 @@ static int open_axis(axis *a, char *word, const char *name, const options *o)
             a->option = option_find(option_name, strlen(option_name));
         }
     if (!a->option)
-        return complain(2, "%s takes scheduler, steps, guidance, seed, prompt or strength, '=' and values, not '%s'", name, word);
+        return complain(2, "%s takes scheduler, steps, guidance, seed, prompt or strength, '=' and values, not '%s'",
+                        name, word);
     const char between = strcmp(a->option->name, "--prompt") == 0 ? '|' : ',';
     a->count = 0;
     for (char *at = equals + 1; at;) {
@@ -56,7 +57,7 @@ static int open_axis(axis *a, char *word, const char *name, const options *o)
         if (option_set(&trial, a->option, at, why))
             return complain(2, "%s: %s", name, why);
         if (trial.random_seed)
-            return complain(2, "%s: a grid's seeds are numbers", name);
+            return complain(2, "%s: a grid's seeds are numbers, not random", name);
         a->values[a->count++] = at;
         at = end ? end + 1 : NULL;
     }
@@ -167,24 +168,26 @@ static int open_sheet(grid *g, const session *s, const options *o, int width, in
     if (!sheet_open(&g->sheet, paper_width, paper_height, PAPER))
         return complain(4, "no memory for a sheet of %d × %d pixels", paper_width, paper_height);
     sheet_text(&g->sheet, MARGIN, MARGIN, room, 3, title, SHEET_LEFT, INK, prompt);
-    sheet_text(&g->sheet, MARGIN, MARGIN + title_lines * FONT_LINE * title + GAP / 2, room, 2, g->scale, SHEET_LEFT, SOFT, text);
-    sheet_text(&g->sheet, MARGIN, paper_height - MARGIN - line + 2 * g->scale, room * 3 / 4, 1, g->scale, SHEET_LEFT, SOFT, size);
-    sheet_text(&g->sheet, MARGIN + room * 3 / 4, paper_height - MARGIN - line + 2 * g->scale, room - room * 3 / 4, 1, g->scale,
-               SHEET_RIGHT, SOFT, "calotype");
+    sheet_text(&g->sheet, MARGIN, MARGIN + title_lines * FONT_LINE * title + GAP / 2, room, 2, g->scale, SHEET_LEFT,
+               SOFT, text);
+    sheet_text(&g->sheet, MARGIN, paper_height - MARGIN - line + 2 * g->scale, room * 3 / 4, 1, g->scale, SHEET_LEFT,
+               SOFT, size);
+    sheet_text(&g->sheet, MARGIN + room * 3 / 4, paper_height - MARGIN - line + 2 * g->scale, room - room * 3 / 4, 1,
+               g->scale, SHEET_RIGHT, SOFT, "calotype");
     g->gutter = left + shift; /* from here on: where pictures begin */
     for (int i = 0; table && i < x->count; i++) {
         label_of(x, i, label, sizeof label);
         const int lines = sheet_text(NULL, 0, 0, g->cell_width, 4, g->scale, SHEET_LEFT, INK, label);
-        sheet_text(&g->sheet, g->gutter + i * (g->cell_width + GAP), g->top + (header_lines - lines) * line, g->cell_width, 4,
-                   g->scale, SHEET_CENTRE, INK, label);
+        sheet_text(&g->sheet, g->gutter + i * (g->cell_width + GAP), g->top + (header_lines - lines) * line,
+                   g->cell_width, 4, g->scale, SHEET_CENTRE, INK, label);
     }
     for (int i = 0; table && i < y->count; i++) {
         const int room_lines = g->cell_height / line > 1 ? g->cell_height / line : 1, wide = left - GAP - MARGIN;
         label_of(y, i, label, sizeof label);
         const int lines = sheet_text(NULL, 0, 0, wide, room_lines, g->scale, SHEET_LEFT, INK, label);
         sheet_text(&g->sheet, MARGIN + shift,
-                   g->top + g->header + i * (g->cell_height + g->caption + GAP) + (g->cell_height - lines * line) / 2, wide,
-                   room_lines, g->scale, SHEET_RIGHT, INK, label);
+                   g->top + g->header + i * (g->cell_height + g->caption + GAP) + (g->cell_height - lines * line) / 2,
+                   wide, room_lines, g->scale, SHEET_RIGHT, INK, label);
     }
     return 0;
 }
@@ -198,8 +201,8 @@ static void put_cell(grid *g, int number, const calo_image *image)
     char label[512], time[32];
     int lines = 0;
     sheet_fill(&g->sheet, left - 1, top - 1, g->cell_width + 2, g->cell_height + 2, FRAME);
-    sheet_picture(&g->sheet, left, top, g->cell_width, g->cell_height, calo_image_pixels(image), calo_image_width(image),
-                  calo_image_height(image));
+    sheet_picture(&g->sheet, left, top, g->cell_width, g->cell_height, calo_image_pixels(image),
+                  calo_image_width(image), calo_image_height(image));
     const int under = top + g->cell_height + GAP / 2;
     if (!table)
         label_of(x, number, label, sizeof label);

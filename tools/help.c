@@ -27,10 +27,14 @@ void option_explain(const option *option, char *text, size_t size)
     snprintf(text, size, "%s", option->what);
     if (option->values && strlen(option->values) > JOINED)
         append(text, size, ": ", option->values, "");
-    if (option->range)
-        append(text, size, ", ", option->range, "");
+    if (option->range && option->standard)
+        append(text, size, " (", option->range, "; ");
+    else if (option->range || option->standard)
+        append(text, size, " (", option->range ? option->range : "", "");
     if (option->standard)
-        append(text, size, " (", option->standard, ")");
+        append(text, size, "default: ", option->standard, "");
+    if (option->range || option->standard)
+        append(text, size, "", ")", "");
 }
 
 /* Columns that UTF-8 takes: every character here is one wide. */

@@ -10,7 +10,7 @@ enum {
     DRAWS = FLOWS | GRID | STUDIES,      /* what makes pictures from scratch */
     LOADS = DRAWS | RESUME | AGAIN,      /* what loads a model */
     FROM_PICTURE = IMG2IMG | INPAINT | GRID | STUDIES,
-    RUNS = FLOWS | RESUME,               /* what can be watched and suspended */
+    RUNS = FLOWS | RESUME | PLAN,        /* what can be watched and suspended; plan takes a flow's whole line */
     WRITES = FLOWS | RESUME | AGAIN | GRID
 };
 
@@ -71,7 +71,7 @@ static const option table[] = {
       "the share of the schedule that runs: how much may change", "0.8; inpaint 1" },
     TEXT("--fit", "NAME", OPTION_CHOICE, pictures, FROM_PICTURE, REQUEST(fit), "none crop pad stretch", "--init",
          "how a picture of another size is brought to --width × --height", "none: that is an error"),
-    { "--mask-blur", "X", OPTION_NUMBER, pictures, INPAINT | STUDIES, REQUEST(mask_blur), 0, 1024, 0, "0 … 1024", NULL, NULL,
+    { "--mask-blur", "X", OPTION_NUMBER, pictures, INPAINT | STUDIES, REQUEST(mask_blur), 0, 256, 0, "0 … 256", NULL, NULL,
       "softens the mask's edge, by a Gaussian of so many pixels", "0" },
     { "--mask-padding", "N", OPTION_INTEGER, pictures, INPAINT | STUDIES, REQUEST(mask_padding), 0, 16384, 0, "0 … 16384", NULL,
       NULL, "work on the masked area and N pixels around it alone, at full size, and paste it back", "the whole picture" },
@@ -136,9 +136,9 @@ static const option table[] = {
     TEXT("--y", "AXIS=V,V,…", OPTION_TEXT, axes, GRID, FIELD(axes[1]), NULL, "--x",
          "what changes from row to row, likewise", "one axis, in lines of their own"),
 
-    TEXT("--output", "FILE", OPTION_PATH, output, WRITES | PROFILE | CHECK, FIELD(output), NULL, NULL,
+    TEXT("--output", "FILE", OPTION_PATH, output, WRITES | STUDIES, FIELD(output), NULL, NULL,
          "the picture, a PNG; of several OUT-1.png, OUT-2.png, …", "out.png"),
-    TEXT("--dump", "FILE", OPTION_PATH, output, FLOWS | PROFILE | CHECK, REQUEST(dump), NULL, NULL,
+    TEXT("--dump", "FILE", OPTION_PATH, output, FLOWS | STUDIES, REQUEST(dump), NULL, NULL,
          "a .safetensors file with what each stage produced", NULL),
     TEXT("--force", NULL, OPTION_FLAG, output, AGAIN, FIELD(force), NULL, NULL,
          "make the picture although something that shapes it is unknown", NULL),

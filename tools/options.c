@@ -104,7 +104,8 @@ static int parse_seed(options *o, const option *option, const char *word, uint64
     errno = 0;
     const unsigned long long parsed = strtoull(word, &end, 10);
     if (*word < '0' || *word > '9' || *end || errno)
-        return refuse(why, "%s takes 0 … 18446744073709551615%s, not '%s'", option->name, main_seed ? " or random" : "", word);
+        return refuse(why, "%s takes 0 … 18446744073709551615%s, not '%s'", option->name, main_seed ? " or random" : "",
+                      word);
     *value = parsed;
     return 0;
 }
@@ -131,7 +132,8 @@ static int parse_borders(const option *option, const char *word, int *values, ch
         return refuse(why, "%s takes four whole numbers as 64,0,64,0, not '%s'", option->name, word);
     for (int i = 0; i < 4; i++)
         if (values[i] < option->least || values[i] > option->most || values[i] % option->multiple)
-            return refuse(why, "%s takes multiples of %d, %s, not %d", option->name, option->multiple, option->range, values[i]);
+            return refuse(why, "%s takes multiples of %d, %s, not %d", option->name, option->multiple, option->range,
+                          values[i]);
     return 0;
 }
 
@@ -141,10 +143,12 @@ static int parse_region(options *o, const option *option, char *word, char *why)
     int box[4];
     const char *end = parse_list(word, box, 4);
     if (!end || *end != ':')
-        return refuse(why, "%s takes x,y,width,height:prompt, as 0,0,256,512:a red house, not '%s'", option->name, word);
+        return refuse(why, "%s takes x,y,width,height:prompt, as 0,0,256,512:a red house, not '%s'", option->name,
+                      word);
     if (box[0] < 0 || box[1] < 0 || box[2] < 1 || box[3] < 1 || box[0] > 16384 || box[1] > 16384 || box[2] > 16384 ||
         box[3] > 16384)
-        return refuse(why, "%s must lie in the picture, not at %d,%d with %d × %d", option->name, box[0], box[1], box[2], box[3]);
+        return refuse(why, "%s must lie in the picture, not at %d,%d with %d × %d", option->name, box[0], box[1],
+                      box[2], box[3]);
     if (o->request.region_count == REGION_LIMIT)
         return refuse(why, "%s may be given %d times", option->name, REGION_LIMIT);
     calo_region region = { box[0], box[1], box[2], box[3], end + 1, NULL, 1.0 };
@@ -281,7 +285,8 @@ int options_parse(options *o, const command *c, int count, char **arguments, cha
         const size_t length = equals ? (size_t)(equals - word) : strlen(word);
         const option *option = option_find(word, length);
         if (!option || !command_takes(c, NULL, option))
-            return refuse(why, "%s has no option '%.*s'; calotype %s --help lists them", c->name, (int)length, word, c->name);
+            return refuse(why, "%s has no option '%.*s'; calotype %s --help lists them", c->name, (int)length, word,
+                          c->name);
         if (option->kind == OPTION_FLAG && equals)
             return refuse(why, "%s takes no value", option->name);
         char *value = equals ? equals + 1 : NULL;

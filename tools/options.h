@@ -35,49 +35,49 @@ enum { REGION_LIMIT = 8, FOLDER_LIMIT = 64, WORD_LIMIT = 2, OPTION_SENTENCE = 51
 typedef struct command command;
 
 typedef struct options {
-    const command *flow;           /* txt2img, img2img or inpaint: the command, or the first word of plan, profile and check */
+    const command *flow; /* txt2img, img2img or inpaint: the command, or the first word of plan, profile and check */
     const char *words[WORD_LIMIT]; /* what stands without an option's name: a flow, MODEL, IMAGE, STATE */
     const char *model, *refiner, *vae, *text_encoder, *prediction, *variant;
     const char *init, *mask, *output, *suspend, *device;
-    char *axes[2];                /* of a grid: "scheduler=ddim,euler"; NULL: none */
-    const char *folders[FOLDER_LIMIT];  /* where `again` looks for models */
+    char *axes[2];                     /* of a grid: "scheduler=ddim,euler"; NULL: none */
+    const char *folders[FOLDER_LIMIT]; /* where `again` looks for models */
     int folder_count, threads, suspend_at, dtype;
     uint64_t memory_limit;
     bool random_seed, quiet, json, zero_snr, layouts, variants, force, show, help;
     calo_request request; /* steps 0 and guidance NaN: the model's; regions are those below */
     calo_region regions[REGION_LIMIT];
-    uint64_t seen[2];     /* a bit for each row of the table that was given */
+    uint64_t seen[2]; /* a bit for each row of the table that was given */
 } options;
 
 typedef enum option_kind {
-    OPTION_TEXT,     /* any text, "" too */
-    OPTION_PATH,     /* a file or folder; not "" */
-    OPTION_NAME,     /* one of `values`, kept as text */
-    OPTION_CHOICE,   /* one of `values`, kept as its number among them */
+    OPTION_TEXT,   /* any text, "" too */
+    OPTION_PATH,   /* a file or folder; not "" */
+    OPTION_NAME,   /* one of `values`, kept as text */
+    OPTION_CHOICE, /* one of `values`, kept as its number among them */
     OPTION_INTEGER,
     OPTION_NUMBER,
     OPTION_BYTES,
-    OPTION_SEED,     /* 0 … 2^64 − 1; --seed also takes "random" */
-    OPTION_BORDERS,  /* l,t,r,b */
+    OPTION_SEED,    /* 0 … 2^64 − 1; --seed also takes "random" */
+    OPTION_BORDERS, /* l,t,r,b */
     OPTION_REGION,
     OPTION_REGION_NEGATIVE,
-    OPTION_FOLDER,   /* may be given several times */
+    OPTION_FOLDER, /* may be given several times */
     OPTION_FLAG
 } option_kind;
 
 typedef struct option {
     const char *name, *takes; /* "--steps", "N"; a flag takes nothing: NULL */
     option_kind kind;
-    const char *heading;      /* the group under which help lists it */
+    const char *heading; /* the group under which help lists it */
     unsigned commands;
-    size_t field;             /* in `options` */
-    double least, most;       /* of a number */
-    int multiple;             /* of which a whole number must be one; 0: any */
-    const char *range;        /* how `least` and `most` read, "1 … 1000"; or NULL */
-    const char *values;       /* what a NAME or CHOICE may be, separated by spaces; NULL: the library knows */
-    const char *needs;        /* an option without which this one does nothing; or NULL */
-    const char *what;         /* the help */
-    const char *standard;     /* what holds when it is not given; or NULL */
+    size_t field;         /* in `options` */
+    double least, most;   /* of a number */
+    int multiple;         /* of which a whole number must be one; 0: any */
+    const char *range;    /* how `least` and `most` read, "1 … 1000"; or NULL */
+    const char *values;   /* what a NAME or CHOICE may be, separated by spaces; NULL: the library knows */
+    const char *needs;    /* an option without which this one does nothing; or NULL */
+    const char *what;     /* the help */
+    const char *standard; /* what holds when it is not given; or NULL */
 } option;
 
 /* Row i; NULL past the end. Rows of one heading stand together. */
@@ -102,8 +102,8 @@ const command *command_find(const char *name);
 /* Whether the command takes the option: with a flow that is its first word, as in `plan img2img`. */
 bool command_takes(const command *c, const command *flow, const option *option);
 
-/* Fills *o from the words after the command's name. Returns 0, or 2 with one sentence in `why`, of OPTION_SENTENCE bytes,
- * that names the option. A region's word is taken apart in place. */
+/* Fills *o from the words after the command's name. Returns 0, or 2 with one sentence in `why`, of OPTION_SENTENCE
+ * bytes, that names the option. A region's word is taken apart in place. */
 int options_parse(options *o, const command *c, int count, char **arguments, char *why);
 void options_default(options *o);
 /* Sets one option to a value, checked. Returns 0, or 2 with a sentence. */
@@ -114,7 +114,8 @@ bool option_given(const options *o, const char *name);
 void option_takes(const option *option, char *text, size_t size);
 void option_explain(const option *option, char *text, size_t size);
 
-/* Text for people (help.c), for man (manual.c), and for bash (completion.c), all from the tables, on standard output. */
+/* Text for people (help.c), for man (manual.c), and for bash (completion.c), all from the tables, on standard output.
+ */
 void help_all(FILE *out);
 void help_command(const command *c);
 int command_manual(options *o);

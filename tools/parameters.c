@@ -1,7 +1,7 @@
 /* AUTOMATIC1111's `parameters` text. Its reader's rules, from modules/infotext_utils.py (v1.10, AGPL; read for facts):
-   settings match  \s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$),  a quoted value is a JSON string, fewer than three
-   settings in the last line make it prompt. Beyond these, a value may be a JSON object, as Civitai's Hashes are, and lines
-   may follow the settings, as templates do. */
+   settings match  \s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$),  a quoted value is a JSON string, fewer than
+   three settings in the last line make it prompt. Beyond these, a value may be a JSON object, as Civitai's Hashes are,
+   and lines may follow the settings, as templates do. */
 #include "parameters.h"
 
 #include <cjson/cJSON.h>

@@ -17,8 +17,9 @@ typedef struct parameters {
     setting *settings;
 } parameters;
 
-/* AUTOMATIC1111's reading: the last line that holds three settings or more has the settings, the lines before it are the
- * prompt and, from "Negative prompt:" on, the negative one. 0; 3: there are no settings; 4: no memory. Free it always. */
+/* AUTOMATIC1111's reading: the last line that holds three settings or more has the settings, the lines before it are
+ * the prompt and, from "Negative prompt:" on, the negative one. 0; 3: there are no settings; 4: no memory. Free it
+ * always. */
 int parameters_parse(const char *text, parameters *p);
 void parameters_free(parameters *p);
 

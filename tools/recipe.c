@@ -20,11 +20,14 @@ static char *keep(recipe *r, const char *text)
 
 void recipe_add(recipe *r, const char *option, const char *value)
 {
-    if (r->word_count + 2 > RECIPE_WORDS)
+    char *name = r->word_count + 2 <= RECIPE_WORDS ? keep(r, option) : NULL, *copy = value && name ? keep(r, value) : NULL;
+    if (!name || (value && !copy)) {
+        free(name);
         return;
-    r->words[r->word_count++] = keep(r, option);
-    if (value)
-        r->words[r->word_count++] = keep(r, value);
+    }
+    r->words[r->word_count++] = name;
+    if (copy)
+        r->words[r->word_count++] = copy;
 }
 
 void recipe_note(recipe *r, bool shapes, const char *format, ...)
@@ -62,7 +65,7 @@ static bool is(const char *value, const char *word)
 
 static const struct {
     const char *label, *name;
-    const char *karras; /* the same with "Schedule type: Karras"; NULL: there is none here */
+    const char *karras;  /* the same with "Schedule type: Karras"; NULL: there is none here */
     const char *spacing; /* A1111 spreads the timesteps of k-diffusion's samplers over the whole table */
     bool draws;          /* noise in each step */
 } samplers[] = {
@@ -373,14 +376,37 @@ static void read_sampling(recipe *r)
 static const struct {
     const char *key, *usual; /* NULL: whatever it is */
 } harmless[] = {
-    { "Version", NULL }, { "Hashes", NULL }, { "VAE hash", NULL }, { "Batch size", NULL }, { "Batch pos", NULL },
-    { "User", NULL }, { "Template", NULL }, { "Negative Template", NULL }, { "Downcast alphas_cumprod", NULL },
-    { "Pad conds", NULL }, { "Created Date", NULL }, { "Civitai resources", NULL }, { "Civitai metadata", NULL },
-    { "Parser", NULL }, { "App", NULL }, { "Lora hashes", NULL }, { "Cond concat", NULL }, { "Pipeline", NULL },
-    { "Tiling", "False" }, { "Noise multiplier", "1.0" }, { "Noise multiplier", "1" }, { "Emphasis", "Original" },
-    { "Token merging ratio", "0" }, { "NGMS", "0" }, { "Image CFG scale", "" }, { "First pass size", "0x0" },
-    { "Hypernet", "None" }, { "Conditional mask weight", "1.0" }, { "Conditional mask weight", "1" },
-    { "Discard penultimate sigma", "False" }, { "Schedule rho", "0" },
+    { "Version", NULL },
+    { "Hashes", NULL },
+    { "VAE hash", NULL },
+    { "Batch size", NULL },
+    { "Batch pos", NULL },
+    { "User", NULL },
+    { "Template", NULL },
+    { "Negative Template", NULL },
+    { "Downcast alphas_cumprod", NULL },
+    { "Pad conds", NULL },
+    { "Created Date", NULL },
+    { "Civitai resources", NULL },
+    { "Civitai metadata", NULL },
+    { "Parser", NULL },
+    { "App", NULL },
+    { "Lora hashes", NULL },
+    { "Cond concat", NULL },
+    { "Pipeline", NULL },
+    { "Tiling", "False" },
+    { "Noise multiplier", "1.0" },
+    { "Noise multiplier", "1" },
+    { "Emphasis", "Original" },
+    { "Token merging ratio", "0" },
+    { "NGMS", "0" },
+    { "Image CFG scale", "" },
+    { "First pass size", "0x0" },
+    { "Hypernet", "None" },
+    { "Conditional mask weight", "1.0" },
+    { "Conditional mask weight", "1" },
+    { "Discard penultimate sigma", "False" },
+    { "Schedule rho", "0" },
 };
 
 static bool is_harmless(const setting *s)
@@ -408,7 +434,8 @@ static void note_unknown(recipe *r)
                 others++;
             }
         if (others)
-            recipe_note(r, true, "%.*s (%d settings, %s: %.60s) is unknown", (int)word, s->key, others + 1, s->key, s->value);
+            recipe_note(r, true, "%.*s (%d settings, %s: %.60s) is unknown", (int)word, s->key, others + 1, s->key,
+                        s->value);
         else
             recipe_note(r, true, "%s: %.100s is unknown", s->key, s->value);
     }

@@ -8,8 +8,8 @@ enum { RECIPE_WORDS = 160, RECIPE_NOTES = 400 };
 
 typedef struct recipe {
     parameters text;
-    bool ours;               /* calotype made it */
-    const char *flow;        /* "txt2img", "img2img" or "inpaint" */
+    bool ours;                     /* calotype made it */
+    const char *flow;              /* "txt2img", "img2img" or "inpaint" */
     char *words[RECIPE_WORDS + 1]; /* options and their values, NULL at the end */
     int word_count;
     char *notes[RECIPE_NOTES]; /* sentences, without a full stop */
@@ -19,8 +19,8 @@ typedef struct recipe {
     /* what the model is known by; NULL where the text does not say */
     const char *model, *hash, *refiner, *refiner_hash, *refiner_start, *vae, *text_encoder, *variant, *dtype;
     int clip_skip;           /* A1111's count, which only models of the first generation obey; 0: none */
-    const char *init, *mask; /* "512x512 0123456789abcdef" of the pictures that it began with; "" where they are not told
-                                apart; NULL: none */
+    const char *init, *mask; /* "512x512 0123456789abcdef" of the pictures that it began with; "" where they are not
+                                told apart; NULL: none */
 } recipe;
 
 /* Reads a text. 0; 3: it is not such a text; 4: no memory. Free it always. */

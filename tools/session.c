@@ -41,7 +41,8 @@ int session_check(const options *o, const char *name)
     if (!o->model)
         return complain(2, "--model is missing: a diffusers folder, a .safetensors file, or layout:NAME");
     if (o->suspend_at && o->request.preview_every > o->suspend_at)
-        return complain(2, "--preview-every %d never comes before --suspend-at %d", o->request.preview_every, o->suspend_at);
+        return complain(2, "--preview-every %d never comes before --suspend-at %d", o->request.preview_every,
+                        o->suspend_at);
     if (o->request.guidance_start > o->request.guidance_end)
         return complain(2, "--guidance-start %g lies behind --guidance-end %g", o->request.guidance_start,
                         o->request.guidance_end);

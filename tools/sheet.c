@@ -1,5 +1,5 @@
-/* Drawing a contact sheet. Letters are dots, doubled three times by Scale2x (Mazzoleni 2001), which keeps corners and rounds
-   diagonals, then averaged down to their size, so that they look drawn and not built of bricks. */
+/* Drawing a contact sheet. Letters are dots, doubled three times by Scale2x (Mazzoleni 2001), which keeps corners and
+   rounds diagonals, then averaged down to their size, so that they look drawn and not built of bricks. */
 #include "sheet.h"
 
 #include <stdlib.h>
@@ -40,12 +40,14 @@ void sheet_fill(sheet *s, int x, int y, int width, int height, uint32_t colour)
             mix(s, x + i, y + j, colour, 255);
 }
 
-void sheet_picture(sheet *s, int x, int y, int width, int height, const uint8_t *pixels, int from_width, int from_height)
+void sheet_picture(sheet *s, int x, int y, int width, int height, const uint8_t *pixels, int from_width,
+                   int from_height)
 {
     for (int j = 0; j < height; j++)
         for (int i = 0; i < width; i++) {
             const int left = (int)((int64_t)i * from_width / width), top = (int)((int64_t)j * from_height / height);
-            int right = (int)((int64_t)(i + 1) * from_width / width), bottom = (int)((int64_t)(j + 1) * from_height / height);
+            int right = (int)((int64_t)(i + 1) * from_width / width),
+                bottom = (int)((int64_t)(j + 1) * from_height / height);
             int sum[3] = { 0, 0, 0 };
             right = right > left ? right : left + 1;
             bottom = bottom > top ? bottom : top + 1;
@@ -65,15 +67,16 @@ void sheet_picture(sheet *s, int x, int y, int width, int height, const uint8_t 
 
 enum { FINE = 8 /* finest dots a dot */, CELL = 24 /* a third of those: 1, 2, 3, 4 and 6 pixels divide it */ };
 
-/* One doubling of dots [height, width]: a corner takes the colour that its two sides share, where the other two have not
- * the same. Outside there is no ink. */
+/* One doubling of dots [height, width]: a corner takes the colour that its two sides share, where the other two have
+ * not the same. Outside there is no ink. */
 static void double_dots(const uint8_t *from, int width, int height, uint8_t *to)
 {
     for (int y = 0; y < 2 * height; y++)
         for (int x = 0; x < 2 * width; x++) {
             const int cx = x / 2, cy = y / 2;
             const int own = from[cy * width + cx], up = cy ? from[(cy - 1) * width + cx] : 0;
-            const int down = cy + 1 < height ? from[(cy + 1) * width + cx] : 0, left = cx ? from[cy * width + cx - 1] : 0;
+            const int down = cy + 1 < height ? from[(cy + 1) * width + cx] : 0,
+                      left = cx ? from[cy * width + cx - 1] : 0;
             const int right = cx + 1 < width ? from[cy * width + cx + 1] : 0;
             const int vertical = y % 2 ? down : up, horizontal = x % 2 ? right : left;
             to[y * 2 * width + x] = (uint8_t)(up != down && left != right && vertical == horizontal ? vertical : own);
@@ -99,8 +102,8 @@ static void draw_letter(sheet *s, int x, int y, int scale, uint32_t colour, int 
         }
 }
 
-/* The next character: ASCII as it is, an accented Latin letter without its accent, typographers' signs as typists', others
- * 127. */
+/* The next character: ASCII as it is, an accented Latin letter without its accent, typographers' signs as typists',
+ * others 127. */
 static int next_letter(const char **text)
 {
     static const char latin[] = "AAAAAAACEEEEIIIIDNOOOOOxOUUUUYPsaaaaaaaceeeeiiiidnooooo/ouuuuypy";
@@ -167,7 +170,8 @@ static const char *break_line(const char *text, int room)
     return space && space > text ? space : at;
 }
 
-int sheet_text(sheet *s, int x, int y, int width, int lines, int scale, sheet_align align, uint32_t colour, const char *text)
+int sheet_text(sheet *s, int x, int y, int width, int lines, int scale, sheet_align align, uint32_t colour,
+               const char *text)
 {
     const int room = width / (FONT_ADVANCE * scale) > 1 ? width / (FONT_ADVANCE * scale) : 1;
     int line = 0;
