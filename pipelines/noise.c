@@ -13,9 +13,7 @@ static void turn(const float *from, int64_t pixels, int64_t channels, float *to)
             to[i * channels + c] = from[c * pixels + i];
 }
 
-/* x ← the point a share of the way from x to y on the arc between them, for vectors along the rows' axis of [C][h][w]: as
- * AUTOMATIC1111's webui turns its noise. */
-static void turn_towards(float *x, const float *y, int64_t channels, int64_t height, int64_t width, double share)
+void calo_turn_noise(float *x, const float *y, int64_t channels, int64_t height, int64_t width, double share)
 {
     double mean = 0;
     for (int pass = 0; pass < 2; pass++)
@@ -56,7 +54,7 @@ void calo_draw_noise(calo_run *run, calo_generator *generator, calo_generator *v
         calo_generator_normal(generator, drawn, (size_t)count);
         if (variation) {
             calo_generator_normal(variation, turned, (size_t)count);
-            turn_towards(drawn, turned, channels, height, width, share);
+            calo_turn_noise(drawn, turned, channels, height, width, share);
         }
         turn(drawn, height * width, channels, turned);
         calo_upload(run, t, turned);

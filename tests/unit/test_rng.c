@@ -2,6 +2,7 @@
 #include "../../engine/number.h"
 #include "../../engine/rng.h"
 #include "../../engine/shim.h"
+#include "../../pipelines/noise.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -182,11 +183,54 @@ static void philox_layout(void **state)
     assert_true(philox.offset == 4 * position);
 }
 
+/* The noise of a variation is what the webui makes of the same two draws (tests/golden/rng/make_variation.py). */
+static void variations_are_the_webuis(void **state)
+{
+    enum { COUNT = 4 * 6 * 5, KEPT = (COUNT + 6) / 7 };
+    static const struct {
+        double strength;
+        float numbers[KEPT];
+    } known[] = {
+#include "../golden/rng/variation.inc"
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        float noise[COUNT], other[COUNT];
+        calo_generator generator;
+        calo_generator_seed(&generator, CALO_RANDOM_CPU, 3);
+        calo_generator_normal(&generator, noise, COUNT);
+        calo_generator_seed(&generator, CALO_RANDOM_CPU, 7);
+        calo_generator_normal(&generator, other, COUNT);
+        calo_turn_noise(noise, other, 4, 6, 5, known[i].strength);
+        for (int k = 0; k < KEPT; k++)
+            assert_float_equal(noise[7 * k], known[i].numbers[k], 3e-6f);
+    }
+}
+
+/* What a GPU draws for seed 0, as the webui's modules/rng_philox.py has it; a second call goes on behind the first. */
+static void philox_is_a_gpus(void **state)
+{
+    static const float known[] = { -0.92466259f, -0.42534415f, -2.6438457f, 0.14518388f,  -0.12086647f, -0.57972564f,
+                                   -0.62285122f, -0.32838709f, -1.07454231f, -0.36314407f, -1.67105067f, 2.26550497f };
+    enum { COUNT = sizeof known / sizeof *known };
+    (void)state;
+    calo_generator generator;
+    float drawn[COUNT], next[COUNT];
+    calo_generator_seed(&generator, CALO_RANDOM_PHILOX, 0);
+    calo_generator_normal(&generator, drawn, COUNT);
+    calo_generator_normal(&generator, next, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        assert_float_equal(drawn[i], known[i], GPU_TOLERANCE);
+        assert_true(next[i] != drawn[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_equal_torchs), cmocka_unit_test(state_is_a_value), cmocka_unit_test(normals_are_normal),
         cmocka_unit_test(philox_known_answers), cmocka_unit_test(philox_layout),
+        cmocka_unit_test(variations_are_the_webuis), cmocka_unit_test(philox_is_a_gpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
