@@ -10,6 +10,7 @@
 struct work {
     const calo_tokenizer *tokenizer;
     size_t limit;      /* ids that are wanted: the search ends when it has them */
+    int32_t word_id;   /* the added token that is a word like any other; −1: none is */
     calo_codes text;   /* the prompt */
     calo_codes normal; /* a part of it between added tokens, normalised */
     uint8_t *word;     /* UTF-8 */
@@ -99,6 +100,18 @@ static calo_status encode_words(struct work *work, const uint32_t *codes, size_t
     return status;
 }
 
+/* The next added token that counts, and the text before it, in which the others stay. */
+static bool next_token(const struct work *work, calo_added_pass *pass, size_t *start, size_t *end, int32_t *id)
+{
+    size_t first = pass->given, from;
+    bool more;
+    do
+        more = calo_added_next(&work->tokenizer->added, pass, &from, end, id);
+    while (more && *id == work->word_id);
+    *start = first < *end ? first : *end;
+    return more;
+}
+
 /* A part of the text between tokens that are sought as they are. */
 static calo_status encode_part(struct work *work, const uint32_t *codes, size_t count)
 {
@@ -108,7 +121,7 @@ static calo_status encode_part(struct work *work, const uint32_t *codes, size_t 
     while (more && !status && work->ids.count < work->limit) {
         size_t start, end;
         int32_t id;
-        more = calo_added_next(&work->tokenizer->added, &pass, &start, &end, &id);
+        more = next_token(work, &pass, &start, &end, &id);
         status = encode_words(work, pass.codes + start, end - start);
         if (more && !status)
             status = calo_ids_push(&work->ids, id, work->fault);
@@ -128,7 +141,7 @@ static calo_status encode_text(struct work *work, const char *text)
     while (more && !status && work->ids.count < work->limit) {
         size_t start, end;
         int32_t id;
-        more = calo_added_next(&work->tokenizer->added, &pass, &start, &end, &id);
+        more = next_token(work, &pass, &start, &end, &id);
         if (start < end)
             status = encode_part(work, pass.codes + start, end - start);
         if (more && !status)
@@ -153,7 +166,8 @@ calo_status calo_tokenizer_encode(const calo_tokenizer *tokenizer, const char *t
         return calo_fail(fault, CALO_EUSAGE, "a token count of %d leaves no room for the start and end tokens",
                          max_length);
     size_t room = (size_t)max_length - 2;
-    struct work work = { .tokenizer = tokenizer, .limit = tokenizer->cuts_left ? SIZE_MAX : room, .fault = fault };
+    const size_t limit = tokenizer->cuts_left ? SIZE_MAX : room;
+    struct work work = { .tokenizer = tokenizer, .limit = limit, .word_id = -1, .fault = fault };
     calo_status status = encode_text(&work, text);
     if (!status) {
         size_t kept = work.ids.count < room ? work.ids.count : room, padding = room - kept;
@@ -175,10 +189,10 @@ calo_status calo_tokenizer_encode(const calo_tokenizer *tokenizer, const char *t
     return status;
 }
 
-calo_status calo_tokenizer_split(const calo_tokenizer *tokenizer, const char *text, int32_t **ids, size_t *count,
-                                 calo_fault *fault)
+static calo_status split(const calo_tokenizer *tokenizer, int32_t word_id, const char *text, int32_t **ids,
+                         size_t *count, calo_fault *fault)
 {
-    struct work work = { .tokenizer = tokenizer, .limit = SIZE_MAX, .fault = fault };
+    struct work work = { .tokenizer = tokenizer, .limit = SIZE_MAX, .word_id = word_id, .fault = fault };
     *ids = NULL;
     *count = 0;
     calo_status status = encode_text(&work, text);
@@ -189,6 +203,18 @@ calo_status calo_tokenizer_split(const calo_tokenizer *tokenizer, const char *te
     }
     close_work(&work);
     return status;
+}
+
+calo_status calo_tokenizer_split(const calo_tokenizer *tokenizer, const char *text, int32_t **ids, size_t *count,
+                                 calo_fault *fault)
+{
+    return split(tokenizer, -1, text, ids, count, fault);
+}
+
+calo_status calo_tokenizer_split_words(const calo_tokenizer *tokenizer, const char *text, int32_t **ids, size_t *count,
+                                       calo_fault *fault)
+{
+    return split(tokenizer, tokenizer->pad == tokenizer->eos ? -1 : tokenizer->pad, text, ids, count, fault);
 }
 
 calo_status calo_tokenizer_build(calo_tokenizer *tokenizer, const struct calo_special_files *files,

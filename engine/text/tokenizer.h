@@ -41,6 +41,11 @@ calo_status calo_tokenizer_encode(const calo_tokenizer *tokenizer, const char *t
 calo_status calo_tokenizer_split(const calo_tokenizer *tokenizer, const char *text, int32_t **ids, size_t *count,
                                  calo_fault *fault);
 
+/* The same, but the padding token is sought only where it is the end token too: OpenCLIP's "!" is a word here, as it is
+ * for the programs that read prompts with weights. */
+calo_status calo_tokenizer_split_words(const calo_tokenizer *tokenizer, const char *text, int32_t **ids, size_t *count,
+                                       calo_fault *fault);
+
 int32_t calo_tokenizer_bos(const calo_tokenizer *tokenizer);
 int32_t calo_tokenizer_eos(const calo_tokenizer *tokenizer);
 int32_t calo_tokenizer_pad(const calo_tokenizer *tokenizer);
