@@ -266,19 +266,45 @@ static int make_cells(grid *g, session *s, const options *o)
 
 /* ---- what it says ----------------------------------------------------------------------------------------------- */
 
+/* A label in `width` columns, cut with … where it is longer. */
+static void print_label(const char *label, int width)
+{
+    int count = 0;
+    const char *end = label;
+    for (; *end && count < width; count++)
+        for (end++; ((unsigned char)*end & 0xc0) == 0x80;)
+            end++;
+    if (*end && count > 1) {
+        for (end--; ((unsigned char)*end & 0xc0) == 0x80;)
+            end--;
+        printf("%.*s…", (int)(end - label), label);
+    } else {
+        printf("%.*s%*s", (int)(end - label), label, width - count, "");
+    }
+}
+
 static void print_table(const grid *g)
 {
+    enum { LONGEST = 48 };
     const axis *x = &g->axes[0], *y = &g->axes[1];
-    char label[64];
-    for (int j = 0; j < y->count; j++) {
-        for (int i = 0; i < x->count; i++) {
-            if (y->option && i == 0) {
-                label_of(y, j, label, sizeof label);
-                printf("%s\n", label);
-            }
-            label_of(x, i, label, sizeof label);
-            printf("%s%-24s %8.2f s\n", y->option ? "  " : "", label, g->seconds[j * x->count + i]);
+    char label[512];
+    int width = 0;
+    for (int i = 0; i < x->count; i++) {
+        label_of(x, i, label, sizeof label);
+        const int letters = sheet_text_width(label, 1) / FONT_ADVANCE;
+        width = letters > width ? letters : width;
+    }
+    width = width > LONGEST ? LONGEST : width;
+    for (int i = 0; i < x->count * y->count; i++) {
+        if (y->option && i % x->count == 0) {
+            label_of(y, i / x->count, label, sizeof label);
+            print_label(label, LONGEST);
+            putchar('\n');
         }
+        fputs(y->option ? "  " : "", stdout);
+        label_of(x, i % x->count, label, sizeof label);
+        print_label(label, width);
+        printf("  %8.2f s\n", g->seconds[i]);
     }
 }
 

@@ -31,6 +31,13 @@ cmake --build "$work/cmake/build" >"$work/build.log"
 LD_LIBRARY_PATH=$libraries "$work/cmake/build/example" "$source/tools/demo/model" "a red house" "$work/cpp.png" 2>"$work/cpp.log"
 cmp "$work/c.png" "$work/cpp.png"
 
+for page in share/man/man1/calotype.1 share/bash-completion/completions/calotype; do
+    if [ ! -s "$prefix/$page" ]; then
+        echo "$page was not installed" >&2
+        exit 1
+    fi
+done
+
 if nm -D --defined-only "$libraries/libcalotype.so" | grep -v ' calo_' | grep -q ' [TDB] '; then
     echo "the shared library exports more than calo_ names" >&2
     exit 1
