@@ -14,7 +14,6 @@ set -eu
 
 demo_prompt='a red house on a green hill under a yellow sun, blue sky, two pine trees'
 programs="calotype end_to_end bench_ops tests/checkkernel tests/compare_goldens tests/compare_pictures tests/write_model"
-ops="activation attention blend combine concat conv2d group_norm layer_norm linear reduce resample timesteps tokens"
 
 pack() {
     folder=$1
@@ -129,7 +128,7 @@ sanitize() {
 }
 
 check_all() {
-    for op in $ops; do
+    for op in $("$folder/checkkernel" --list | grep "^[a-z]"); do
         part "checkkernel_$op" 150 "$folder/checkkernel" --device cuda:0 --op "$op" &
     done
     for share in 0 1 2 3; do

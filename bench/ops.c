@@ -3,7 +3,8 @@
        bench_ops [--device NAME] [--dtype f32|f16|bf16] [--model sd15|sdxl] [--only OP] [--rounds N] [--output FILE.json]
 
    The variants of one shape take turns, so that a machine's drift meets all alike; a turn is as many launches as take
-   some 5 ms, and the figure is the turns' median. Fractions are of the best square product that any variant reached
+   some 5 ms, recorded once where the device can (CUDA), so that the host's part of a launch is in no figure, and the
+   figure is the turns' median. Fractions are of the best square product that any variant reached
    before and after (mean of both). Numbers are random: zeros cost less power, and time less. */
 #include "../engine/calotype.h"
 #include "../kernels/attention/attention.h"
@@ -131,13 +132,37 @@ static void prepare(bench *b, const shape *s, work *w)
     w->flops = w->call.op->cost(&w->call).flops;
 }
 
-static double turn(bench *b, const work *w, int launches)
+static void launch(bench *b, const work *w, int launches)
 {
-    const double begin = now();
     for (int i = 0; i < launches; i++) {
         calo_call call = w->call;
         calo_perform(&b->run, &call);
     }
+}
+
+/* The launches as one recording, the caller's to release; NULL where the device or a vendor's library does not record. */
+static calo_graph *record(bench *b, const work *w, int launches)
+{
+    const calo_device_api *api = b->run.device->api;
+    calo_graph *graph = NULL;
+    if (!api->capture || calo_failed(&b->run))
+        return NULL;
+    if (!api->capture(b->run.device, &b->fault)) {
+        launch(b, w, launches);
+        api->end_capture(b->run.device, &graph, &b->fault);
+    }
+    calo_fault_clear(&b->fault);
+    return graph;
+}
+
+/* Seconds a launch; of the recording, if there is one. */
+static double turn(bench *b, const work *w, int launches, calo_graph *graph)
+{
+    const double begin = now();
+    if (graph)
+        b->run.device->api->replay(b->run.device, graph, &b->fault);
+    else
+        launch(b, w, launches);
     if (!calo_failed(&b->run))
         b->run.device->api->finish(b->run.device, &b->fault);
     return (now() - begin) / launches;
@@ -154,6 +179,7 @@ static bool measure(bench *b, const shape *s, double *seconds, double *flops)
 {
     static double turns[MAX_VARIANTS][MAX_ROUNDS];
     int launches[MAX_VARIANTS] = { 0 };
+    calo_graph *graphs[MAX_VARIANTS] = { NULL };
     calo_device *device = b->run.device;
     work w;
     calo_arena_init(&b->arena, device, &device->info);
@@ -168,8 +194,10 @@ static bool measure(bench *b, const shape *s, double *seconds, double *flops)
             if (!calo_choose(&b->run, &w.call))
                 continue;
             if (pass) {
-                turn(b, &w, 1);
-                launches[v] = 1 + (int)(5e-3 / (turn(b, &w, 1) + 1e-7));
+                turn(b, &w, 1, NULL);
+                launches[v] = 1 + (int)(5e-3 / (turn(b, &w, 1, NULL) + 1e-7));
+                graphs[v] = record(b, &w, launches[v]);
+                turn(b, &w, launches[v], graphs[v]);
             } else {
                 calo_call call = w.call;
                 calo_perform(&b->run, &call);
@@ -183,13 +211,16 @@ static bool measure(bench *b, const shape *s, double *seconds, double *flops)
         for (int v = 0; v < op->variant_count && v < MAX_VARIANTS; v++) {
             b->run.forced = &op->variants[v];
             if (launches[v])
-                turns[v][round] = turn(b, &w, launches[v]);
+                turns[v][round] = turn(b, &w, launches[v], graphs[v]);
         }
     for (int v = 0; v < op->variant_count && v < MAX_VARIANTS; v++)
         if (launches[v]) {
             qsort(turns[v], (size_t)b->settings.rounds, sizeof **turns, by_number);
             seconds[v] = turns[v][b->settings.rounds / 2];
         }
+    for (int v = 0; v < MAX_VARIANTS; v++)
+        if (graphs[v])
+            device->api->release_graph(device, graphs[v]);
     *flops = w.flops;
     b->run.forced_op = NULL;
     calo_arena_free(&b->arena);

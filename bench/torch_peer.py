@@ -56,16 +56,27 @@ def wait(device):
         torch.cuda.synchronize()
 
 
-def seconds(call, device):
-    """Seconds a call, over as many as take some 5 ms."""
-    def turn(count):
+def seconds(call, device, recorded=True):
+    """Seconds a call, over as many as take some 5 ms; on a GPU recorded as one CUDA graph, as bench_ops does."""
+    def turn(run, count):
         begin = time.perf_counter()
-        for _ in range(count):
-            call()
+        run()
         wait(device)
         return (time.perf_counter() - begin) / count
-    turn(2)
-    return turn(1 + int(5e-3 / (turn(1) + 1e-7)))
+
+    def repeat(count):
+        for _ in range(count):
+            call()
+
+    turn(lambda: repeat(2), 2)
+    count = 1 + int(5e-3 / (turn(call, 1) + 1e-7))
+    if device != "cuda" or not recorded:
+        return turn(lambda: repeat(count), count)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        repeat(count)
+    turn(graph.replay, count)
+    return turn(graph.replay, count)
 
 
 def run_ops(arguments):
@@ -136,7 +147,7 @@ def compare_steps(arguments, dtype):
             unet(x, t, context)
         graphs = any("cudaGraphLaunch" in e.key for e in profile.key_averages())
         for _ in range(arguments.rounds):
-            theirs.append(seconds(lambda: unet(x, t, context), "cuda"))
+            theirs.append(seconds(lambda: unet(x, t, context), "cuda", recorded=False))
             with tempfile.NamedTemporaryFile(suffix=".json") as file:
                 subprocess.run([arguments.end_to_end, "--device", "cuda", "--dtype", arguments.dtype, "--steps", "20",
                                 "--output", file.name], check=True, stdout=subprocess.DEVNULL)

@@ -184,7 +184,7 @@ static bool is_taken_for(calo_context *context, char *write_model, const char *n
     right = right && same_configs(name, &own, &found);
     calo_checkpoint_close(&own);
     calo_checkpoint_close(&found);
-    if (right && single) {
+    if (right) {
         const uint64_t a = planned(context, name, layout, NULL), b = planned(context, name, path, variant);
         right = a && a == b ? true : fail(name, "plans other memory than its layout", "");
     }
