@@ -1,8 +1,9 @@
 /* Reading a picture file: PNG is picture_png.c's, JPEG is stb_image's, and Exif says which way is up.
 
    A JPEG is walked from marker to marker before it is decoded: its size, its end, the number of its scans (each costs a
-   pass over the whole picture, so a small file of many scans would take hours; libjpeg-turbo's fuzzers stop there, too)
-   and its Exif block. Exif orientation: Exif 2.32, tag 0x0112; TIFF 6.0 for the block around it. */
+   pass over the whole picture, so a small file of many scans would take hours), its code tables and its Exif block.
+   What stb_image goes on to see is the same markers, or it stops with an error. Exif orientation: Exif 2.32, tag
+   0x0112; TIFF 6.0 for the block around it. */
 #include "png.h"
 
 #include <string.h>
@@ -13,7 +14,6 @@
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
-#define STBI_NO_FAILURE_STRINGS
 #define STBI_MAX_DIMENSIONS 16384
 #define STBI_MALLOC(size) calo_alloc(size, 1)
 #define STBI_REALLOC(block, size) calo_resize(block, size, 1)
@@ -46,14 +46,59 @@ static int next_marker(const uint8_t *bytes, size_t size, size_t *at)
     return 0;
 }
 
-/* Finds the Exif block, or NULL. CALO_EFILE: it does not reach its end, or has too many scans. */
-static calo_status walk_jpeg(const uint8_t *bytes, size_t size, const char *name, const uint8_t **exif,
-                             size_t *exif_size, calo_fault *fault)
+/* A DHT segment: class and number, how many codes of each of 16 lengths, a byte for each code; again. stb_image takes a
+ * table of more than 256 codes on trust and writes past its own. */
+static bool has_good_tables(const uint8_t *body, size_t size)
+{
+    while (size >= 17) {
+        size_t codes = 0;
+        for (int i = 1; i <= 16; i++)
+            codes += body[i];
+        if (codes > 256 || codes > size - 17)
+            return false;
+        body += 17 + codes;
+        size -= 17 + codes;
+    }
+    return size == 0;
+}
+
+typedef struct jpeg {
+    const uint8_t *exif; /* or NULL */
+    size_t exif_size;
+    int width, height; /* 0 until the frame's header was seen */
+    int scans;
+} jpeg;
+
+/* What one segment says; body: behind its length. */
+static calo_status read_segment(int code, const uint8_t *body, size_t size, const char *name, jpeg *j,
+                                calo_fault *fault)
+{
+    if (code == 0xda && ++j->scans > SCAN_LIMIT)
+        return calo_fail(fault, CALO_EFILE, "%s has more than %d scans", name, SCAN_LIMIT);
+    if (code == 0xc4 && !has_good_tables(body, size))
+        return calo_fail(fault, CALO_EFILE, "%s is damaged: a code table is malformed", name);
+    if (code == 0xe1 && !j->exif && size >= 6 && memcmp(body, "Exif\0", 6) == 0) {
+        j->exif = body + 6;
+        j->exif_size = size - 6;
+    }
+    if (code < 0xc0 || code > 0xcf || code == 0xc4 || code == 0xc8 || code == 0xcc || j->width)
+        return CALO_OK;
+    /* The frame's header: bits, height, width. */
+    if (code > 0xc2)
+        return calo_fail(fault, CALO_EFILE, "%s is a lossless, hierarchical or arithmetic JPEG, which is not read",
+                         name);
+    if (size < 6)
+        return calo_fail(fault, CALO_EFILE, "%s is damaged: its header is cut short", name);
+    j->height = body[1] << 8 | body[2];
+    j->width = body[3] << 8 | body[4];
+    return CALO_OK;
+}
+
+/* Walks to the end of the image. */
+static calo_status walk_jpeg(const uint8_t *bytes, size_t size, const char *name, jpeg *j, calo_fault *fault)
 {
     size_t at = 2;
-    int scans = 0;
-    *exif = NULL;
-    for (int code; (code = next_marker(bytes, size, &at)) != 0xd9;) { /* end of image */
+    for (int code; (code = next_marker(bytes, size, &at)) != 0xd9;) {
         if (!code || size - at < 2)
             return calo_fail(fault, CALO_EFILE, "%s is damaged: it ends early", name);
         if (code == 0x01 || code == 0xd8) /* markers without a length */
@@ -61,12 +106,9 @@ static calo_status walk_jpeg(const uint8_t *bytes, size_t size, const char *name
         const size_t length = (size_t)bytes[at] << 8 | bytes[at + 1];
         if (length < 2 || length > size - at)
             return calo_fail(fault, CALO_EFILE, "%s is damaged: a segment passes its end", name);
-        if (code == 0xda && ++scans > SCAN_LIMIT)
-            return calo_fail(fault, CALO_EFILE, "%s has more than %d scans", name, SCAN_LIMIT);
-        if (code == 0xe1 && !*exif && length >= 8 && memcmp(bytes + at + 2, "Exif\0", 6) == 0) {
-            *exif = bytes + at + 8;
-            *exif_size = length - 8;
-        }
+        calo_status status = read_segment(code, bytes + at + 2, length - 2, name, j, fault);
+        if (status)
+            return status;
         at += length;
     }
     return CALO_OK;
@@ -75,21 +117,28 @@ static calo_status walk_jpeg(const uint8_t *bytes, size_t size, const char *name
 static calo_status decode_jpeg(const uint8_t *bytes, size_t size, const char *name, calo_raster *raster,
                                const uint8_t **exif, size_t *exif_size, calo_fault *fault)
 {
+    jpeg j = { 0 };
     int stored;
-    calo_status status = walk_jpeg(bytes, size, name, exif, exif_size, fault);
+    calo_status status = walk_jpeg(bytes, size, name, &j, fault);
     if (status)
         return status;
-    if (!stbi_info_from_memory(bytes, (int)size, &raster->width, &raster->height, &stored))
+    if (!j.width || !j.height)
+        return calo_fail(fault, CALO_EFILE, "%s is damaged: it has no pixels", name);
+    if (j.width > CALO_SIDE_LIMIT || j.height > CALO_SIDE_LIMIT || (int64_t)j.width * j.height > PIXEL_LIMIT)
         return calo_fail(fault, CALO_EFILE,
-                         "%s is damaged, has a side of more than %d pixels, or is a kind of JPEG that "
-                         "is not read",
-                         name, CALO_SIDE_LIMIT);
-    if ((int64_t)raster->width * raster->height > PIXEL_LIMIT)
-        return calo_fail(fault, CALO_EFILE, "%s has %d × %d pixels; at most 16.8 million are read", name, raster->width,
-                         raster->height);
+                         "%s has %d × %d pixels; at most 16.8 million are read, and sides of at most %d", name, j.width,
+                         j.height, CALO_SIDE_LIMIT);
+    *exif = j.exif;
+    *exif_size = j.exif_size;
     raster->channels = 3;
     raster->pixels = stbi_load_from_memory(bytes, (int)size, &raster->width, &raster->height, &stored, 3);
-    return raster->pixels ? CALO_OK : calo_fail(fault, CALO_EFILE, "%s is damaged: it cannot be decoded", name);
+    if (raster->pixels)
+        return CALO_OK;
+    /* "unknown": there was no memory to look at the first bytes, which we know. */
+    const char *reason = stbi_failure_reason();
+    return strncmp(reason, "outofmem", 8) == 0 || strncmp(reason, "unknown image", 13) == 0
+               ? calo_fail(fault, CALO_EMEMORY, "no host memory to read %s", name)
+               : calo_fail(fault, CALO_EFILE, "%s is damaged: it cannot be decoded", name);
 }
 
 /* ---- which way is up -------------------------------------------------------------------------------------------- */

@@ -205,7 +205,7 @@ calo_status calo_picture_overlay(const calo_picture *mask, const calo_picture *i
                                       &part, fault);
     }
     const uint8_t *from = region ? part.pixels : made->pixels;
-    const size_t width = (size_t)(box.right - box.left);
+    const size_t width = status ? 0 : (size_t)(box.right - box.left);
     for (int y = box.top; y < box.bottom && !status; y++, from += 3 * width) {
         const size_t at = (size_t)y * (size_t)init->width + (size_t)box.left;
         mix(mask->pixels + at, init->pixels + 3 * at, from, width, to->pixels + 3 * at);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fuzzes one reader with libFuzzer under AddressSanitizer and UndefinedBehaviorSanitizer:
-#   sh tests/fuzz/run.sh tensor_file|pickle|config|checkpoint SECONDS FOLDER
+#   sh tests/fuzz/run.sh tensor_file|pickle|config|checkpoint|picture SECONDS FOLDER
 # FOLDER takes the program and what it finds. Ends with 77 where there is no clang with libFuzzer.
 set -eu
 name=$1 seconds=$2 folder=$3
@@ -16,6 +16,8 @@ config) sources="tests/fuzz/fuzz_config.c engine/weights/json.c engine/weights/c
     $(echo schedulers/*.c) engine/fault.c engine/shim.c" ;;
 checkpoint) sources="tests/fuzz/fuzz_checkpoint.c tests/fuzz/input.c $(echo engine/weights/*.c) engine/hash.c engine/fault.c
     engine/shim.c" ;;
+picture) sources="tests/fuzz/fuzz_picture.c engine/image.c $(echo engine/picture*.c) engine/png.c engine/fault.c
+    engine/shim.c" ;;
 *) echo "there is no target $name" >&2; exit 2 ;;
 esac
 if ! echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return !b && n; }' |
@@ -25,7 +27,7 @@ if ! echo 'int LLVMFuzzerTestOneInput(const char *b, long n) { return !b && n; }
 fi
 # shellcheck disable=SC2086,SC2046
 clang -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-    $sources $(pkg-config --cflags --libs libcjson) -lm -lpthread -o "$folder/$name/fuzz"
+    -fwrapv $sources $(pkg-config --cflags --libs libcjson) -lz -lm -lpthread -o "$folder/$name/fuzz"
 # Seeds: the golden files of each reader.
 rm -rf "$folder/$name/seeds"
 mkdir -p "$folder/$name/seeds" "$folder/$name/corpus"
@@ -74,6 +76,14 @@ config)
             { printf "$kind"; cat "$file"; } >"$folder/$name/seeds/$(echo "$file" | tr / _)"
         done
     done
+    ;;
+picture) # the files in the records of make_pictures.py: kinds 13 and 14, the file's size behind width and height
+    perl -e 'local $/; open F, "<:raw", "tests/golden/pictures/vectors.bin"; $_ = <F>;
+        for (my $at = 0; $at < length; ) {
+            my @r = unpack "l<16", substr($_, $at, 64);
+            if ($r[0] >= 13) { open O, ">:raw", "$ARGV[0]/$at"; print O substr($_, $at + 64, $r[3]); close O }
+            $at += 64 + $r[15];
+        }' "$folder/$name/seeds"
     ;;
 esac
 log=$folder/$name/log
