@@ -284,6 +284,7 @@ static void round_trips(void **state)
     ROUND("--prompt", "a boat, at sea: \"quoted\" \\ and 'more'", "--negative", "trees, night", "--scheduler",
           "euler_a");
     ROUND("--prompt", "two lines\nSteps: 9, Sampler: x, Seed: 3\n  and spaces ", "--negative", "");
+    ROUND("--prompt", "a space \nat a line's end", "--negative", "and\n before one");
     ROUND("--prompt", "Negative prompt: not one", "--negative", "one\nNegative prompt: two", "--guidance", "0.1");
     ROUND("--prompt", " ", "--negative", "ночь (ночь:1.2)", "--scheduler", "dpmpp_2m_karras", "--spacing", "trailing");
     ROUND("--prompt", "", "--eta", "0.30000000000000004", "--scheduler", "ddim", "--clip-skip", "1", "--guidance",
@@ -376,6 +377,10 @@ static void models(void **state)
         snprintf(whole + 2 * i, 3, "%02x", digest[i]);
     assert_string_equal(digits, whole);
     digits[10] = '\0';
+    digits[9] ^= 1; /* near is not enough */
+    snprintf(text, sizeof text, settings, digits);
+    expect(RUN("again", picture_of(text, strlen(text)), "--models", in_work("shelf"), "--output", out), 3, digits);
+    digits[9] ^= 1;
     snprintf(text, sizeof text, settings, digits);
     o = RUN("again", picture_of(text, strlen(text)), "--models", in_work("shelf"), "--show");
     assert_int_equal(o.status, 0);
@@ -496,7 +501,7 @@ static void grid(void **state)
 {
     (void)state;
     calo_context *context = NULL;
-    calo_image *image = NULL;
+    calo_image *image = NULL, *cell = NULL;
     calo_open_options none = CALO_OPEN_OPTIONS_INIT;
     none.device = "none";
     outcome o =
@@ -520,6 +525,16 @@ static void grid(void **state)
     assert_true(holds(image, "a red house", 0x2e2620, 3));
     assert_true(holds(image, "model, guidance 7.5, seed 0", 0x85776a, 2));
     assert_false(holds(image, "steps 4", 0x2e2620, 2));
+    /* The last picture is the one that txt2img makes of its settings, each pixel three times. */
+    o = RUN("txt2img", "--model", model_path, "--quiet", "--width", "64", "--height", "64", "--prompt", "a red house",
+            "--scheduler", "euler", "--steps", "3", "--output", in_work("cell.png"));
+    assert_int_equal(o.status, 0);
+    assert_int_equal(calo_load_image(context, in_work("cell.png"), &cell), CALO_OK);
+    const int left = 28 + 84 + 14 + 192 + 14, top = 28 + 33 + 7 + 22 + 14 + 29 + 2 * (192 + 29 + 14);
+    for (int i = 0; i < 192 * 192; i++)
+        assert_memory_equal(calo_image_pixels(image) + 3 * ((top + i / 192) * calo_image_width(image) + left + i % 192),
+                            calo_image_pixels(cell) + 3 * (i / 192 / 3 * 64 + i % 192 / 3), 3);
+    calo_free_image(&cell);
     calo_free_image(&image);
     calo_close(&context);
     /* One axis: a table of times on standard output. */
