@@ -101,10 +101,12 @@ inpaint("xl_odd", "xl", init="odd.png", mask="odd_spots.png", strength=0.75, ste
         guidance_rescale=0.5, **sea)
 inpaint("xl_nine_rescale", "xl_inpaint", strength=0.75, steps=4, seed=52, guidance_rescale=0.5, prompt_2="a boat", **house)
 inpaint("alpha", "quarter", init="glass.png", mask=None, strength=0.75, steps=4, seed=53, **house)
-# The area around the mask alone: of the working size already, enlarged, of another aspect.
-inpaint("area", "quarter", init="odd.png", mask="odd_corner.png", mask_padding=12, strength=0.75, steps=4, seed=54, width=64,
-        height=64, **house)
-inpaint("area_larger", "quarter", init="odd.png", mask="odd_corner.png", mask_padding=4, strength=0.75, steps=4, seed=55, width=96,
+# The area around the mask alone: of the working size already (64 by 64), enlarged (61 by 61), and of another aspect, where
+# diffusers continues its edges (73 by 49; 46 by 51).
+for name, padding in (("area", 15), ("area_resized", 12)):
+    inpaint(name, "quarter", init="odd.png", mask="odd_corner.png", mask_padding=padding, strength=0.75, steps=4, seed=54, width=64,
+            height=64, **house)
+inpaint("area_filled", "quarter", init="odd.png", mask="odd_corner.png", mask_padding=4, strength=0.75, steps=4, seed=55, width=96,
         height=64, **house)
 inpaint("nine_area", "one_inpaint", init="odd.png", mask="odd_corner.png", mask_padding=0, strength=1.0, steps=2, seed=56, width=64,
         height=72, **house)
