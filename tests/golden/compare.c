@@ -3,8 +3,11 @@
        compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART | --share K/N]
 
    With a share, of N, only the models whose names fall into it: so that several may run beside each other.
-   Tokens must be equal, noise within 2e-6, everything else within the case's relative L2 tolerance; picture pixels equal
-   but for 0.1 % that are off by one. Comparisons are written so that a NaN fails. Ends with "N passed, N failed, …". */
+   The cases are the rows of cases.tsv and of flows.tsv; options that begin with a word are another command's than
+   txt2img. Files that they name are in pictures_in. Tokens must be equal, noise within 2e-6, everything else within the
+   case's relative L2 tolerance; picture pixels equal but for 0.1 % that are off by one. Of an inpainted picture, those
+   that the mask leaves (below a half) must be the original's own, those that it repaints wholly the decoded ones.
+   Comparisons are written so that a NaN fails. Ends with "N passed, N failed, …". */
 #include "../../engine/png.h"
 #include "../../engine/weights/safetensors.h"
 
@@ -27,6 +30,14 @@ typedef struct setup {
     const char *calotype, *write_model, *golden, *tokenizer, *work;
 } setup;
 
+/* A case's command line. The paths and the options' own text live here; words points into them. */
+typedef struct command {
+    char model[PATH_SIZE], dump[PATH_SIZE], png[PATH_SIZE], refiner[PATH_SIZE], init[PATH_SIZE], mask[PATH_SIZE],
+        options[1024];
+    char *words[WORDS];
+    int count;
+} command;
+
 static int run(char *const *words)
 {
     pid_t child;
@@ -42,13 +53,18 @@ static int make_model(const setup *s, const char *model, char *path)
     char configs[PATH_SIZE];
     const char *at = strchr(model, '@');
     const int length = at ? (int)(at - model) : (int)strlen(model);
-    snprintf(path, PATH_SIZE, "%s/%s%s", s->work, model, !at || strcmp(at, "@bin") == 0 ? "" : strcmp(at, "@ckpt") == 0 ? ".ckpt" : ".safetensors");
+    snprintf(path, PATH_SIZE, "%s/%s%s", s->work, model,
+             !at || strcmp(at, "@bin") == 0 ? ""
+             : strcmp(at, "@ckpt") == 0     ? ".ckpt"
+                                            : ".safetensors");
     snprintf(configs, sizeof configs, "%s/models/%.*s", s->golden, length, model);
     if (access(path, F_OK) == 0)
         return 0;
     /* What a published file of that kind says of itself. */
     char *mark = strncmp(model, "xl_v", 4) == 0 ? "mark:v_pred" : NULL;
-    char *words[] = { (char *)s->write_model, configs, (char *)s->tokenizer, path, at ? (char *)at + 1 : NULL, mark, NULL };
+    char *words[] = {
+        (char *)s->write_model, configs, (char *)s->tokenizer, path, at ? (char *)at + 1 : NULL, mark, NULL
+    };
     return run(words);
 }
 
@@ -151,33 +167,67 @@ static bool stage_agrees(const char *name, const calo_entry *golden, const calo_
     return agrees;
 }
 
+/* 8-bit pixels [height, width, channels] of the size of `like` [1, height, width, 3]; NULL where they cannot be read.
+ */
+static uint8_t *pixels_of(const char *path, const calo_entry *like, int *channels, calo_fault *fault)
+{
+    uint8_t *pixels = NULL;
+    int width, height;
+    if (calo_picture_read(path, &pixels, &width, &height, channels, fault))
+        return NULL;
+    if (like->rank == 4 && like->dims[1] == height && like->dims[2] == width && like->dims[3] == 3)
+        return pixels;
+    calo_fail(fault, CALO_EFILE, "%s is %d by %d", path, width, height);
+    calo_free(pixels);
+    return NULL;
+}
+
+/* How much of a picture is repainted: 255 × the mask, or × what is missing to opacity where there is no mask. */
+static int repainted(const uint8_t *mask, int mask_channels, const uint8_t *init, int init_channels, int64_t pixel)
+{
+    if (mask)
+        return mask[pixel * mask_channels];
+    return init && (init_channels == 4 || init_channels == 2) ? 255 - init[pixel * init_channels + init_channels - 1]
+                                                              : 255;
+}
+
 /* The PNG's pixels against the golden image: equal, but for 0.1 % off by one, or as many more as a tolerance above 1e-5
- * moves across a half. */
-static bool pixels_agree(const char *name, const calo_entry *image, const char *png, double tolerance)
+ * moves across a half. With `inpainted` the original's own where less than a half is repainted, and open to the edge's
+ * treatment where more than a half, but not all, is. */
+static bool pixels_agree(const char *name, const calo_entry *image, const command *c, bool inpainted, double tolerance)
 {
     calo_fault fault = { 0 };
-    uint8_t *pixels = NULL;
-    int width, height, channels;
+    int channels = 0, init_channels = 0, mask_channels = 0;
     float *expected = values_of(image, &fault);
+    uint8_t *pixels = pixels_of(c->png, image, &channels, &fault), *init = NULL, *mask = NULL;
+    if (inpainted)
+        init = pixels_of(c->init, image, &init_channels, &fault);
+    if (inpainted && *c->mask)
+        mask = pixels_of(c->mask, image, &mask_channels, &fault);
     const int64_t count = calo_entry_count(image);
-    bool agrees = expected && !calo_picture_read(png, &pixels, &width, &height, &channels, &fault) && channels == 3 &&
-                  (int64_t)width * height * 3 == count;
-    int64_t off = 0, wrong = 0;
-    for (int64_t i = 0; agrees && i < count; i++) {
+    int64_t off = 0, wrong = 0, touched = 0;
+    const bool readable = expected && !fault.status && channels == 3;
+    for (int64_t i = 0; readable && i < count; i++) {
+        const int share = repainted(mask, mask_channels, init, init_channels, i / 3);
         const long difference = labs(lrintf(expected[i] * 255) - pixels[i]);
-        off += difference == 1;
-        wrong += difference > 1;
+        off += share == 255 && difference == 1;
+        wrong += share == 255 && difference > 1;
+        touched += share < 128 && init[i / 3 * init_channels + i % 3] != pixels[i];
     }
-    agrees = agrees && wrong == 0 && (double)off <= fmax(0.001, 255 * (tolerance - 1e-5)) * (double)count;
+    const bool agrees =
+        readable && wrong == 0 && touched == 0 && (double)off <= fmax(0.001, 255 * (tolerance - 1e-5)) * (double)count;
     if (!agrees)
-        printf("FAIL %s: the picture: %lld pixels off by one, %lld by more, of %lld (%s)\n", name, (long long)off,
-               (long long)wrong, (long long)count, fault.text);
+        printf("FAIL %s: the picture: %lld numbers off by one, %lld by more, of %lld; %lld changed outside the mask "
+               "(%s)\n",
+               name, (long long)off, (long long)wrong, (long long)count, (long long)touched, fault.text);
     calo_free(pixels);
+    calo_free(init);
+    calo_free(mask);
     free(expected);
     return agrees;
 }
 
-static bool compare(const setup *s, char **field, const char *dump_path, const char *png)
+static bool compare(const setup *s, char **field, const command *c)
 {
     calo_fault fault = { 0 };
     calo_tensor_file golden = { 0 }, dump = { 0 };
@@ -186,22 +236,25 @@ static bool compare(const setup *s, char **field, const char *dump_path, const c
     const char *form = strchr(field[NAME], '@');
     const int length = form ? (int)(form - field[NAME]) : (int)strlen(field[NAME]);
     snprintf(path, sizeof path, "%s/cases/%.*s.safetensors", s->golden, length, field[NAME]);
-    bool passed = !calo_tensor_file_open(path, &golden, &fault) && !calo_tensor_file_open(dump_path, &dump, &fault);
+    bool passed = !calo_tensor_file_open(path, &golden, &fault) && !calo_tensor_file_open(c->dump, &dump, &fault);
     if (!passed)
         printf("FAIL %s: %s\n", field[NAME], fault.text);
     int stages = 0;
     for (int64_t i = 0; passed && i < golden.count; i++) {
-        if (strncmp(golden.entries[i].name, "limit.", 6) == 0)
+        if (strncmp(golden.entries[i].name, "limit.", 6) == 0 || strcmp(golden.entries[i].name, "picture") == 0)
             continue;
         passed = stage_agrees(field[NAME], &golden.entries[i], &golden, &dump, atof(field[TOLERANCE]), &worst);
         stages++;
     }
-    const calo_entry *image = calo_tensor_file_find(&golden, "image");
+    /* What was made of a part of the picture is held to diffusers' pasted picture, otherwise to the decoded one. */
+    const calo_entry *image = calo_tensor_file_find(&golden, "picture");
+    if (!image)
+        image = calo_tensor_file_find(&golden, "image");
     if (passed && image && image->dims[0] == 1 && strcmp(field[DTYPE], "f32") == 0)
-        passed = pixels_agree(field[NAME], image, png, atof(field[TOLERANCE]));
+        passed = pixels_agree(field[NAME], image, c, strcmp(c->words[1], "inpaint") == 0, atof(field[TOLERANCE]));
     snprintf(path, sizeof path, "%s/%.*s.safetensors", s->work, length, field[NAME]);
     if (passed && form && access(path, F_OK) == 0)
-        passed = same_bytes(field[NAME], path, dump_path);
+        passed = same_bytes(field[NAME], path, c->dump);
     if (passed)
         printf("ok   %-32s %3d stages, at most %.2f of the tolerance %s\n", field[NAME], stages, worst,
                strcmp(field[DTYPE], "f32") == 0 ? field[TOLERANCE] : "(twice torch's own error)");
@@ -210,39 +263,67 @@ static bool compare(const setup *s, char **field, const char *dump_path, const c
     return passed;
 }
 
+/* Cuts the next word off *text: up to a space, or between double quotes. NULL at the end. */
+static char *next_word(char **text)
+{
+    char *word = *text + strspn(*text, " ");
+    if (!*word)
+        return NULL;
+    const char *end = *word == '"' ? "\"" : " ";
+    word += *word == '"';
+    *text = word + strcspn(word, end);
+    if (**text)
+        *(*text)++ = '\0';
+    return word;
+}
+
+/* Appends the row's options; those that name a picture or a model get its path. */
+static bool add_options(const setup *s, command *c, char *text)
+{
+    for (char *word; (word = next_word(&text)) && c->count + 1 < WORDS; c->count++) {
+        const char *option = c->words[c->count - 1];
+        char *path = strcmp(option, "--refiner") == 0 ? c->refiner
+                     : strcmp(option, "--init") == 0  ? c->init
+                     : strcmp(option, "--mask") == 0  ? c->mask
+                                                      : NULL;
+        if (path && path != c->refiner)
+            snprintf(path, PATH_SIZE, "%s/pictures_in/%s", s->golden, word);
+        else if (path && make_model(s, word, path) != 0)
+            return false;
+        c->words[c->count] = path ? path : word;
+    }
+    return true;
+}
+
 static bool run_case(const setup *s, char **field)
 {
-    char model[PATH_SIZE], dump[PATH_SIZE], png[PATH_SIZE], refiner[PATH_SIZE], options[1024];
-    char *words[WORDS] = { (char *)s->calotype, "txt2img", "--model", model, "--prompt", field[PROMPT], "--dtype",
-                           field[DTYPE], "--dump", dump, "--output", png, "--quiet" };
-    int count = 13;
-    snprintf(dump, sizeof dump, "%s/%s.safetensors", s->work, field[NAME]);
-    snprintf(png, sizeof png, "%s/%s.png", s->work, field[NAME]);
+    command c = { .count = 0 };
+    snprintf(c.options, sizeof c.options, "%s", field[OPTIONS]);
+    char *text = c.options, *flow = *text == '-' ? "txt2img" : next_word(&text);
+    char *words[] = { (char *)s->calotype, flow,     "--model", c.model,    "--prompt", field[PROMPT], "--dtype",
+                      field[DTYPE],        "--dump", c.dump,    "--output", c.png,      "--quiet" };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        c.words[c.count++] = words[i];
+    snprintf(c.dump, sizeof c.dump, "%s/%s.safetensors", s->work, field[NAME]);
+    snprintf(c.png, sizeof c.png, "%s/%s.png", s->work, field[NAME]);
     if (strcmp(field[NEGATIVE], "-") != 0) {
-        words[count++] = "--negative";
-        words[count++] = strcmp(field[NEGATIVE], "\"\"") == 0 ? "" : field[NEGATIVE];
+        c.words[c.count++] = "--negative";
+        c.words[c.count++] = strcmp(field[NEGATIVE], "\"\"") == 0 ? "" : field[NEGATIVE];
     }
-    if (!strstr(field[OPTIONS], "--width")) {
-        words[count++] = "--width=64";
-        words[count++] = "--height=64";
+    if (!strstr(field[OPTIONS], "--width") && !strstr(field[OPTIONS], "--init")) {
+        c.words[c.count++] = "--width=64";
+        c.words[c.count++] = "--height=64";
     }
-    snprintf(options, sizeof options, "%s", field[OPTIONS]);
-    for (char *word = strtok(options, " "); word && count + 1 < WORDS; word = strtok(NULL, " ")) {
-        const bool names_refiner = strcmp(words[count - 1], "--refiner") == 0;
-        words[count++] = names_refiner ? refiner : word;
-        if (names_refiner && make_model(s, word, refiner) != 0)
-            return false;
-    }
-    if (make_model(s, field[MODEL], model) != 0) {
+    if (!flow || !add_options(s, &c, text) || make_model(s, field[MODEL], c.model) != 0) {
         printf("FAIL %s: the model %s cannot be made\n", field[NAME], field[MODEL]);
         return false;
     }
-    const int status = run(words);
+    const int status = run(c.words);
     if (status != 0) {
         printf("FAIL %s: calotype ended with %d\n", field[NAME], status);
         return false;
     }
-    return compare(s, field, dump, png);
+    return compare(s, field, &c);
 }
 
 /* All forms of a model fall into the same share. */
@@ -254,23 +335,18 @@ static unsigned hash_of_model(const char *model)
     return hash >> 2;
 }
 
-int main(int count, char **words)
+/* The cases of a table whose names hold `only`, and whose models are of the share. False where it cannot be read. */
+static bool run_table(const setup *s, const char *table, const char *only, unsigned share, unsigned shares, int *passed,
+                      int *failed)
 {
-    if (count < 6)
-        return fprintf(stderr, "usage: compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART | --share K/N]\n"), 2;
-    const setup s = { words[1], words[2], words[3], words[4], words[5] };
-    const char *only = count > 7 && strcmp(words[6], "--only") == 0 ? words[7] : "";
-    unsigned share = 0, shares = 1;
-    if (count > 7 && strcmp(words[6], "--share") == 0 && (sscanf(words[7], "%u/%u", &share, &shares) != 2 || shares == 0))
-        return 2;
     char path[PATH_SIZE], *text, *line;
     size_t size;
-    int passed = 0, failed = 0;
     calo_fault fault = { 0 };
-    mkdir(s.work, 0777);
-    snprintf(path, sizeof path, "%s/cases.tsv", s.golden);
-    if (calo_read_file(path, 1 << 20, &text, &size, &fault))
-        return fprintf(stderr, "%s\n", fault.text), 1;
+    snprintf(path, sizeof path, "%s/%s", s->golden, table);
+    if (calo_read_file(path, 1 << 20, &text, &size, &fault)) {
+        fprintf(stderr, "%s\n", fault.text);
+        return false;
+    }
     for (char *next = text; (line = next) && *line;) {
         next = strchr(line, '\n');
         if (next)
@@ -282,15 +358,34 @@ int main(int count, char **words)
                 *c = '\0';
                 field[fields++] = c + 1;
             }
-        if (*line == '#' || fields < FIELDS || !strstr(field[NAME], only) || hash_of_model(field[MODEL]) % shares != share)
+        if (*line == '#' || fields < FIELDS || !strstr(field[NAME], only) ||
+            hash_of_model(field[MODEL]) % shares != share)
             continue;
-        if (run_case(&s, field))
-            passed++;
-        else
-            failed++;
+        ++*(run_case(s, field) ? passed : failed);
         fflush(stdout);
     }
     calo_free(text);
+    return true;
+}
+
+int main(int count, char **words)
+{
+    if (count < 6)
+        return fprintf(
+                   stderr,
+                   "usage: compare_goldens CALOTYPE WRITE_MODEL GOLDEN TOKENIZER WORK [--only PART | --share K/N]\n"),
+               2;
+    const setup s = { words[1], words[2], words[3], words[4], words[5] };
+    const char *only = count > 7 && strcmp(words[6], "--only") == 0 ? words[7] : "";
+    unsigned share = 0, shares = 1;
+    if (count > 7 && strcmp(words[6], "--share") == 0 &&
+        (sscanf(words[7], "%u/%u", &share, &shares) != 2 || shares == 0))
+        return 2;
+    int passed = 0, failed = 0;
+    mkdir(s.work, 0777);
+    if (!run_table(&s, "cases.tsv", only, share, shares, &passed, &failed) ||
+        !run_table(&s, "flows.tsv", only, share, shares, &passed, &failed))
+        return 1;
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
     return failed || !passed;
 }

@@ -85,6 +85,17 @@ CASES |= {
     "xl_refined_half": case("xl", prompt="a red house", steps=6, guidance=5.0, seed=19, refiner="xl_refiner",
                             refiner_start=0.5, scheduler="dpmpp_2m"),
 }
+# What guidance and XL's second encoder can be told besides.
+CASES |= {
+    "quarter_rescale": case("quarter", prompt="a red house", steps=3, guidance=9.0, seed=30, guidance_rescale=0.7),
+    "two_v_rescale": case("two_v", prompt="a red house", steps=2, guidance=7.5, seed=31, guidance_rescale=1.0, count=2,
+                          scheduler="euler_a"),
+    "xl_rescale": case("xl", prompt="a red house", steps=3, guidance=7.5, seed=32, guidance_rescale=0.3, scheduler="unipc"),
+    "xl_second": case("xl", prompt="a red house", prompt_2="a blue boat at night", steps=2, guidance=5.0, seed=33),
+    "xl_second_negative": case("xl", prompt="a red house", negative="trees", prompt_2="a boat", negative_2="a moon, clouds",
+                               steps=2, guidance=5.0, seed=34),
+    "xl_second_zeroed": case("xl", prompt="a red house", negative_2="a moon, clouds", steps=1, guidance=5.0, seed=35),
+}
 SINGLES = {"single_own", "two_own", "two_v", "two_inpaint", "two_turbo", "one_inpaint", "one_lcm", "xl_own", "xl_inpaint", "xl_turbo",
            "xl_v", "xl_edm", "xl_ssd", "xl_refined"}
 for name in SCHEDULERS:
@@ -141,8 +152,8 @@ def check_single(write_model, work, model):
                 assert torch.equal(value, stored[prefix + key]), (model, key)
 
 
-def load(folder, dtype):
-    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=dtype)
+def load(folder, dtype, pipeline=DiffusionPipeline):
+    pipe = pipeline.from_pretrained(folder, torch_dtype=dtype)
     pipe.set_progress_bar_config(disable=True)
     if pipe.text_encoder and not hasattr(pipe.text_encoder, "text_model"):  # clip_skip asks for transformers 4's nesting
         object.__setattr__(pipe.text_encoder, "text_model", pipe.text_encoder)
@@ -157,7 +168,7 @@ def last(tensor):
 def watch(pipe, out, steps):
     """Keeps every denoiser call and step, numbered on from those before."""
     original = pipe.unet.forward
-    done = sum(k.startswith("latents.") for k in out) - 1
+    done = max(sum(k.startswith("latents.") for k in out) - 1, 0)
 
     def forward(sample, t, *rest, **more):
         result = original(sample, t, *rest, **more)
@@ -175,10 +186,12 @@ def watch(pipe, out, steps):
 def encode(pipe, options, guided, out):
     """Tokens, context and pooled text, as the pipeline's own encode_prompt makes them."""
     prompt, negative, xl = options["prompt"], options.get("negative"), hasattr(pipe, "tokenizer_2")
-    lists = [prompt], None if negative is None else [negative]
+    seconds = options.get("prompt_2"), options.get("negative_2")
+    lists = [[text] if text is not None else None for text in (prompt, negative, *seconds)]
     more = {"negative_prompt": lists[1], "clip_skip": options.get("clip_skip")}
     ids = lambda tokenizer, text: np.array(tokenizer(text, padding="max_length", max_length=77, truncation=True).input_ids, np.int32)
     if xl:
+        more |= {"prompt_2": lists[2], "negative_prompt_2": lists[3]}
         cond, uncond, pooled, no_pooled = pipe.encode_prompt(lists[0], device="cpu", do_classifier_free_guidance=guided, **more)
         out["pooled.cond"] = pooled[0].detach().float().numpy()
         if guided:
@@ -189,11 +202,12 @@ def encode(pipe, options, guided, out):
     zeros = xl and negative is None and pipe.config.force_zeros_for_empty_prompt
     if guided:
         out["context.uncond"] = uncond[0].detach().float().numpy()
-    for key, tokenizer in ("tokens", pipe.tokenizer), ("tokens_2", getattr(pipe, "tokenizer_2", None)):
+    for key, tokenizer, texts in (("tokens", pipe.tokenizer, (prompt, negative)),
+                                  ("tokens_2", getattr(pipe, "tokenizer_2", None), (seconds[0] or prompt, seconds[1] or negative))):
         if tokenizer:
-            out[key + ".cond"] = ids(tokenizer, prompt)
+            out[key + ".cond"] = ids(tokenizer, texts[0])
             if guided and not zeros:
-                out[key + ".uncond"] = ids(tokenizer, negative or "")
+                out[key + ".uncond"] = ids(tokenizer, texts[1] or "")
 
 
 def round_weights(pipe, kind):
@@ -214,6 +228,20 @@ def choose_scheduler(pipe, options):
         pipe.scheduler = type(pipe.scheduler).from_config(pipe.scheduler.config, timestep_spacing=options["spacing"])
 
 
+def request(pipe, options, count):
+    """What every pipeline is called with."""
+    texts = {"prompt": "prompt", "negative_prompt": "negative", "prompt_2": "prompt_2", "negative_prompt_2": "negative_2"}
+    if "LatentConsistency" in type(pipe).__name__:
+        del texts["negative_prompt"]
+    words = {word: [options[key]] * count for word, key in texts.items() if options.get(key) is not None}
+    words |= {key: options[key] for key in ("clip_skip", "guidance_rescale", "eta") if options.get(key)}
+    return words | dict(num_inference_steps=options["steps"], guidance_scale=options["guidance"])
+
+
+def generators(options):
+    return [torch.Generator("cpu").manual_seed((options["seed"] + i) % 2**64) for i in range(options.get("count", 1))]
+
+
 def run(folder, options, dtype, refiner=None):
     """One run; {key: array} in the layout of --dump."""
     pipe = load(folder, dtype)
@@ -223,22 +251,15 @@ def run(folder, options, dtype, refiner=None):
     height, width = options.get("height", 64), options.get("width", 64)
     count = options.get("count", 1)
     shape = (1, 4, height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
-    generators = lambda: [torch.Generator("cpu").manual_seed((options["seed"] + i) % 2**64) for i in range(count)]
-    noise = torch.cat([torch.randn(shape, generator=g) for g in generators()])
+    noise = torch.cat([torch.randn(shape, generator=g) for g in generators(options)])
     out, steps = {}, []
     guided = options["guidance"] > 1 and pipe.unet.config.time_cond_proj_dim is None
     encode(pipe, options, guided, out)
     out["noise"] = last(noise)
     pipe.scheduler.set_timesteps(options["steps"])
     out["latents.000"] = last(noise.to(dtype) * pipe.scheduler.init_noise_sigma)
-    negative = options.get("negative")
-    shared = dict(prompt=[options["prompt"]] * count, num_inference_steps=options["steps"],
-                  guidance_scale=options["guidance"], clip_skip=options.get("clip_skip"))
-    if "LatentConsistency" not in type(pipe).__name__:
-        shared["negative_prompt"] = None if negative is None else [negative] * count
-    more = dict(height=height, width=width, generator=generators(), callback_on_step_end=watch(pipe, out, steps))
-    if options.get("eta"):
-        more["eta"] = options["eta"]
+    shared = request(pipe, options, count)
+    more = dict(height=height, width=width, generator=generators(options), callback_on_step_end=watch(pipe, out, steps))
     if pipe.unet.config.in_channels == 9:  # text to image: all of an empty picture is repainted
         more |= dict(image=[Image.new("RGB", (width, height))] * count, mask_image=[Image.new("L", (width, height), 255)] * count,
                      strength=1.0)
@@ -246,7 +267,7 @@ def run(folder, options, dtype, refiner=None):
         base = pipe(**shared, **more, denoising_end=options["refiner_start"], output_type="latent").images
         pipe = load(refiner, dtype)
         choose_scheduler(pipe, options)
-        result = pipe(**shared, image=base, denoising_start=options["refiner_start"], generator=generators(), output_type="pt",
+        result = pipe(**shared, image=base, denoising_start=options["refiner_start"], generator=generators(options), output_type="pt",
                       callback_on_step_end=watch(pipe, out, steps))
     else:
         result = pipe(**shared, **more, output_type="pt")
@@ -276,8 +297,27 @@ def distance(a, b):
 
 
 def spread(exact, other):
-    keys = [k for k in exact if k not in ("timesteps", "sigmas") and not k.startswith("tokens")]
+    keys = [k for k in exact if k not in ("timesteps", "sigmas", "picture") and not k.startswith("tokens")]
     return max(distance(other[k], exact[k]) for k in keys)
+
+
+def words_of(options):
+    """The options as the command has them; a value with spaces stands in double quotes."""
+    own = ("prompt", "negative", "variant", "weights", "flow")
+    quoted = lambda value: f'"{value}"' if " " in str(value) else value
+    return " ".join(f"--{k.replace('_', '-')} {quoted(v)}" for k, v in options.items() if k not in own)
+
+
+def write_table(path, rows, only):
+    """All rows; with `only`, those of the cases that were made take the place of their like in the table."""
+    header = f"# diffusers {diffusers.__version__}, torch {torch.__version__}: name, model, dtype, tolerance, prompt, negative, options\n"
+    lines = ["\t".join(row) + "\n" for row in rows]
+    if only and path.exists():
+        old = path.read_text().splitlines(keepends=True)[1:]
+        made = {line.split("\t")[0]: line for line in lines}
+        lines = [made.pop(line.split("\t")[0], line) for line in old]
+        lines += made.values()
+    path.write_text(header + "".join(lines))
 
 
 def main():
@@ -300,7 +340,7 @@ def main():
         tolerance = max(2 * spread(run(models[model], options, torch.float64, refiner), golden), 1e-5)
         kept = {k: np.ascontiguousarray(v) for k, v in golden.items() if k.split(".")[0] in keys}
         save_file(kept, HERE / "cases" / f"{name}.safetensors")
-        flags = " ".join(f"--{k.replace('_', '-')} {v}" for k, v in options.items() if k not in ("prompt", "negative", "variant", "weights"))
+        flags = words_of(options)
         row = (f"{tolerance:.3g}", options["prompt"], options.get("negative", "-") or '""', flags)
         rows.append((name, f"{model}@{options['weights']}" if "weights" in options else model, "f32", *row))
         if name in ("single_own", "xl_own"):
@@ -318,9 +358,8 @@ def main():
                           HERE / "cases" / f"{name}_{label}.safetensors")
                 rows.append((f"{name}_{label}", model, label, "0", options["prompt"], "-", flags))
         print(rows[-1][:4], flush=True)
-    if not only:
-        header = f"# diffusers {diffusers.__version__}, torch {torch.__version__}: name, model, dtype, tolerance, prompt, negative, options\n"
-        (HERE / "cases.tsv").write_text(header + "".join("\t".join(r) + "\n" for r in rows))
+    write_table(HERE / "cases.tsv", rows, only)
 
 
-main()
+if __name__ == "__main__":
+    main()
