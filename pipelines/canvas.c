@@ -1,6 +1,8 @@
 /* Canvas: extend, fit, blur, crop; and back. */
 #include "canvas.h"
 
+#include <string.h>
+
 /* The mask at the picture's own size: given, or where the picture is transparent, or nothing yet. */
 static calo_status read_mask(const calo_request *r, calo_picture *mask, calo_fault *fault)
 {
@@ -13,6 +15,18 @@ static calo_status read_mask(const calo_request *r, calo_picture *mask, calo_fau
     if (calo_image_alpha(r->init))
         return calo_picture_from_opacity(r->init, mask, fault);
     return calo_picture_make(width, height, 1, mask, fault);
+}
+
+/* The picture's colours. Where its transparency is the mask they are those that lie hidden there, as PIL's convert("RGB")
+ * and so diffusers and A1111 see it; otherwise it is laid on white. */
+static calo_status read_picture(const calo_request *r, calo_picture *picture, calo_fault *fault)
+{
+    const int width = calo_image_width(r->init), height = calo_image_height(r->init);
+    if (!r->inpaint || r->mask || !calo_image_alpha(r->init))
+        return calo_picture_from_image(r->init, picture, fault);
+    if (!calo_picture_make(width, height, 3, picture, fault))
+        memcpy(picture->pixels, calo_image_pixels(r->init), (size_t)width * (size_t)height * 3);
+    return fault->status;
 }
 
 /* *picture ← itself with borders of `value` (−1: its own edges), of the request's size where all of it is worked on. */
@@ -43,24 +57,38 @@ static calo_status cut(const calo_canvas *c, const calo_request *r, const calo_p
     return status;
 }
 
-calo_status calo_canvas_open(calo_canvas *c, const calo_request *r, calo_fault *fault)
+/* From the grey mask and its binary form. Where a mask is ≥ ½ it repaints; a blur spreads that edge. The denoiser's mask
+ * and the part that is worked on come from the grey one, as in diffusers. */
+static calo_status open_mask(calo_canvas *c, const calo_request *r, calo_picture *grey, calo_fault *fault)
 {
-    *c = (calo_canvas){ .is_part = r->inpaint && r->mask_padding >= 0 };
-    if (calo_picture_from_image(r->init, &c->base, fault) || place(r, -1, "--init", &c->base, fault))
+    if (calo_mask_blur(&c->soft, r->mask_blur, fault) || calo_mask_blur(grey, r->mask_blur, fault))
         return fault->status;
-    if (!r->inpaint)
-        return calo_picture_copy(&c->base, &c->work, fault);
-    if (read_mask(r, &c->soft, fault) || place(r, 255, "--mask", &c->soft, fault) ||
-        calo_mask_blur(&c->soft, r->mask_blur, fault))
+    if (c->is_part && calo_mask_region(grey, r->width, r->height, r->mask_padding, &c->region, fault))
         return fault->status;
-    if (c->is_part && calo_mask_region(&c->soft, r->width, r->height, r->mask_padding, &c->region, fault))
-        return fault->status;
-    if (cut(c, r, &c->base, "--init", &c->work, fault) || cut(c, r, &c->soft, "--mask", &c->mask, fault))
+    if (cut(c, r, &c->base, "--init", &c->work, fault) || cut(c, r, grey, "--mask", &c->mask, fault))
         return fault->status;
     calo_mask_binarise(&c->mask);
     if (calo_mask_area(&c->mask) == 0)
         return calo_fail(fault, CALO_EUSAGE, "the mask repaints nothing: no pixel of it is white (≥ ½)");
     return CALO_OK;
+}
+
+calo_status calo_canvas_open(calo_canvas *c, const calo_request *r, calo_fault *fault)
+{
+    *c = (calo_canvas){ .is_part = r->inpaint && r->mask_padding >= 0 };
+    if (read_picture(r, &c->base, fault) || place(r, -1, "--init", &c->base, fault))
+        return fault->status;
+    if (!r->inpaint)
+        return calo_picture_copy(&c->base, &c->work, fault);
+    calo_picture grey = { 0 };
+    if (!read_mask(r, &c->soft, fault) && !place(r, 255, "--mask", &c->soft, fault))
+        calo_picture_copy(&c->soft, &grey, fault);
+    if (!fault->status) {
+        calo_mask_binarise(&c->soft);
+        open_mask(c, r, &grey, fault);
+    }
+    calo_picture_free(&grey);
+    return fault->status;
 }
 
 void calo_canvas_close(calo_canvas *c)

@@ -7,7 +7,7 @@
 
 typedef struct calo_canvas {
     calo_picture base;  /* what the result is laid over, extended and fitted */
-    calo_picture soft;  /* of its size: how much of each pixel is repainted; none: image to image */
+    calo_picture soft;  /* of its size: how much of each pixel is repainted, 0 … 255; none: image to image */
     bool is_part;       /* only `region` of it is worked on */
     calo_box region;
     calo_picture work;  /* [height, width, 3]: what is encoded */

@@ -54,7 +54,7 @@ static calo_status open_stages(calo_job *job)
     calo_fault *fault = job->run.fault;
     const bool second = r->hires > 1;
     const calo_share first = { .end = r->refiner ? r->refiner_start : 1, .strength = r->init ? r->strength : 1,
-                               .lcm = r->init && job->model->checkpoint.pipeline == CALO_PIPELINE_LCM };
+                               .lcm = r->init && !r->inpaint && job->model->checkpoint.pipeline == CALO_PIPELINE_LCM };
     const calo_share last = { .begin = r->refiner ? r->refiner_start : 0, .end = 1, .strength = second ? r->hires_strength : 1 };
     job->stage_count = r->refiner || second ? 2 : 1;
     if (r->refiner && check_refiner(job, fault))
