@@ -284,10 +284,12 @@ static void begin_frame(calo_job *job)
 {
     calo_stage *stage = &job->stages[job->stage];
     calo_frame *frame = &job->frames[job->frame];
-    if (job->entered)
+    if (job->entered) {
+        calo_memory_turn(job, job->stage, CALO_BIT(CALO_UNET));
         calo_stage_rewind(&job->run, stage);
-    else
+    } else {
         enter_stage(job);
+    }
     stage->beside = job->stage == 0 ? frame->beside : (calo_tensor){ 0 };
     job->loop = (calo_denoise){ .program = stage->program, .generator = &frame->generator, .predict = predict,
                                 .after = calo_present(frame->init) ? keep_picture : NULL,
@@ -331,10 +333,11 @@ void calo_flow_step(calo_job *job)
     const double begin = calo_seconds();
     if (job->stage >= job->stage_count || calo_failed(&job->run))
         return;
-    if (!job->looping)
+    if (!job->looping && job->stages[job->stage].begun) /* the picture before began in the middle, this one does not */
+        calo_stage_begin_at(&job->stages[job->stage], 0, job->run.fault);
+    if (!job->looping && !calo_failed(&job->run))
         begin_frame(job);
-    if (job->takes_turns)
-        calo_memory_turn(job, job->stage, CALO_BIT(CALO_UNET)); /* another job may have had its turn */
+    calo_memory_turn(job, job->stage, CALO_BIT(CALO_UNET)); /* another job may have had its turn */
     calo_denoise_step(&job->run, &job->loop);
     if (calo_failed(&job->run))
         return;
@@ -359,11 +362,12 @@ void calo_flow_seek(calo_job *job, int stage, int frame, int calls)
     job->frame = frame;
     if (job->stage == job->stage_count || calo_failed(&job->run))
         return;
-    if (calls > 0 && !job->looping)
+    if (calls >= 0)
         begin_frame(job);
-    else if (frame > 0 && !job->entered)
+    else if (frame > 0)
         enter_stage(job);
-    job->loop.done = calls;
+    if (job->looping)
+        job->loop.done = calls;
 }
 
 /* ---- end -------------------------------------------------------------------------------------------------------- */

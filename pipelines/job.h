@@ -48,8 +48,8 @@ void calo_flow_end(calo_job *job, calo_image **images); /* images may be NULL */
 int calo_flow_calls(const calo_job *job, int stages);
 int calo_flow_left(const calo_job *job);
 
-/* Takes the job to call number `calls` of `frame` in `stage`, without running one; then latents, registers and generators
- * may be put in place. */
+/* Takes a job that has made no step to call number `calls` of `frame` in `stage`, without running one; calls −1: the
+ * frame's loop has not begun. Then latents, registers and generators may be put in place. */
 void calo_flow_seek(calo_job *job, int stage, int frame, int calls);
 
 /* ---- memory.c --------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "../engine/shim.h"
 #include "../engine/weights/json.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -101,6 +102,15 @@ char *calo_state_write(const calo_request *request, const calo_position *positio
 
 enum { MOST = 1 << 30 };
 
+/* All that a job wrote must be there: no default stands in for it. */
+static bool expect(const calo_json *json, const char *name)
+{
+    const bool there = calo_json_has(json, name);
+    if (!there)
+        calo_fail(json->fault, CALO_EFILE, "%s: %s is missing", json->path, name);
+    return there;
+}
+
 static void read_text(const calo_json *json, const char *name, const char **text)
 {
     const char *found = NULL;
@@ -115,8 +125,9 @@ static void read_long(const calo_json *json, const char *name, uint64_t *value)
     const char *text = "";
     char *end;
     calo_json_string(json, name, &text);
+    errno = 0;
     const unsigned long long parsed = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || strlen(text) > 20)
+    if (*text < '0' || *text > '9' || *end || errno)
         calo_fail(json->fault, CALO_EFILE, "%s: %s is no whole number from 0 to 2^64 − 1", json->path, name);
     *value = parsed;
 }
@@ -124,6 +135,8 @@ static void read_long(const calo_json *json, const char *name, uint64_t *value)
 static void read_field(const calo_json *json, const field *f, calo_request *r)
 {
     void *at = (char *)r + f->offset;
+    if (f->kind != TEXT && !expect(json, f->name))
+        return;
     switch (f->kind) {
     case TEXT:
         read_text(json, f->name, at);
@@ -162,6 +175,8 @@ static void read_regions(const calo_json *json, calo_request *r)
             calo_fail(json->fault, CALO_EFILE, "%s: region %d is no object", json->path, i + 1);
             return;
         }
+        if (!expect(&item, "box") || !expect(&item, "prompt") || !expect(&item, "strength"))
+            return;
         calo_json_ints(&item, "box", 4, 0, MOST, box);
         regions[i] = (calo_region){ .x = box[0], .y = box[1], .width = box[2], .height = box[3] };
         read_text(&item, "prompt", &regions[i].prompt);
@@ -186,7 +201,7 @@ calo_status calo_state_read(const char *text, const char *path, calo_request *re
     calo_json json;
     int version = 0;
     *request = defaults;
-    *position = (calo_position){ .calls = -1 };
+    *position = (calo_position){ 0 };
     if (calo_json_parse(text, path, &json, fault))
         return fault->status;
     calo_json object = { cJSON_GetObjectItemCaseSensitive(json.root, "request"), path, fault };
@@ -194,16 +209,20 @@ calo_status calo_state_read(const char *text, const char *path, calo_request *re
     if (version != VERSION || !cJSON_IsObject(object.root)) {
         calo_fail(fault, CALO_EFILE, "%s is no job of this version of calotype", path);
     } else {
+        static const char *const names[] = { "stage", "frame", "calls", "begun", "weights", "refiner", "dtype" };
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            expect(&json, names[i]);
         calo_json_int(&json, "stage", 0, 2, &position->stage);
         calo_json_int(&json, "frame", 0, MOST, &position->frame);
-        calo_json_int(&json, "calls", 0, MOST, &position->calls);
+        calo_json_int(&json, "calls", -1, MOST, &position->calls);
         calo_json_int(&json, "begun", 0, MOST, &position->begun);
         read_short(&json, "weights", sizeof position->weights[0], position->weights[0]);
         read_short(&json, "refiner", sizeof position->weights[1], position->weights[1]);
         read_short(&json, "dtype", sizeof position->dtype, position->dtype);
         for (int i = 0; i < FIELDS && !fault->status; i++)
             read_field(&object, &fields[i], request);
-        calo_json_ints(&object, "extend", 4, 0, MOST, request->extend);
+        if (expect(&object, "extend"))
+            calo_json_ints(&object, "extend", 4, 0, MOST, request->extend);
         if (!fault->status)
             read_regions(&object, request);
     }

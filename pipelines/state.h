@@ -6,7 +6,8 @@
 
 /* Where a job is. */
 typedef struct calo_position {
-    int stage, frame, calls;
+    int stage, frame;
+    int calls; /* −1: the frame has not begun */
     int begun; /* the call of the stage that was its solver's first: not 0 after a fork to another scheduler */
     char weights[2][20]; /* hexadecimal digests of the models; "": no refiner */
     char dtype[8];

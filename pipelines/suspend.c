@@ -147,9 +147,8 @@ static calo_status write_package(calo_job *job, const package *p, const char *pa
 
 static calo_status find_position(calo_job *job, calo_position *position)
 {
-    const calo_stage *stage = &job->stages[job->stage < job->stage_count ? job->stage : 0];
-    *position = (calo_position){ .stage = job->stage, .frame = job->frame, .calls = job->looping ? job->loop.done : 0,
-                                 .begun = stage->begun };
+    *position = (calo_position){ .stage = job->stage, .frame = job->frame, .calls = job->looping ? job->loop.done : -1,
+                                 .begun = job->looping ? job->stages[job->stage].begun : 0 };
     snprintf(position->dtype, sizeof position->dtype, "%s", calo_model_dtype(job->model));
     if (calo_model_digest(job->model, position->weights[0], job->run.fault))
         return job->run.fault->status;
@@ -279,9 +278,9 @@ static calo_status check(const calo_job *job, const calo_position *position, con
 {
     const int count = job->request.count;
     const bool over = position->stage == job->stage_count;
-    if (position->stage > job->stage_count || position->frame >= count || (over && (position->frame || position->calls)) ||
-        (!over && (position->calls > job->stages[position->stage].program->step_count ||
-                   position->begun > job->stages[position->stage].program->step_count)))
+    if (position->stage > job->stage_count || position->frame >= count || (over && (position->frame || position->calls >= 0)) ||
+        (!over && position->calls >= job->stages[position->stage].program->step_count) ||
+        position->begun > (position->calls > 0 ? position->calls : 0))
         return calo_fail(fault, CALO_EFILE, "%s: stage %d, picture %d, call %d are not in the request's schedule", path,
                          position->stage, position->frame, position->calls);
     return CALO_OK;
@@ -329,8 +328,8 @@ calo_status calo_job_resume(calo_model *model, calo_model *refiner, const char *
         request.refiner = refiner;
         if (!fault->status && !calo_job_open(model, &request, job) && !check(*job, &position, path, fault)) {
             calo_job *opened = *job;
-            if (position.begun && calo_stage_begin_at(&opened->stages[position.stage], position.begun, fault) == CALO_OK)
-                opened->looping = false;
+            if (position.begun)
+                calo_stage_begin_at(&opened->stages[position.stage], position.begun, fault);
             calo_flow_seek(opened, position.stage, position.frame, position.calls);
             put_in_place(opened, &file);
         }
@@ -418,14 +417,12 @@ static void follow(const calo_job *job, calo_job *fork)
             factor = stage->program->steps[calls].signal / here->signal;
         }
     }
-    calo_flow_seek(fork, job->stage, job->frame, calls);
+    calo_flow_seek(fork, job->stage, job->frame, job->looping ? calls : -1);
     if (calo_failed(&fork->run))
         return;
     for (int i = 0; i < job->request.count; i++) {
         const bool now = job->looping && i == job->frame;
-        if (i > job->frame && !over) /* not begun: the fork has drawn its own */
-            continue;
-        if (i == job->frame && !now && !over && job->stage == 0)
+        if (job->stage == 0 && !now && i >= job->frame) /* not begun: the fork has drawn its own */
             continue;
         carry(fork, now ? fork->loop.registers[CALO_REGISTER_X] : fork->frames[i].latents, &from,
               now ? job->loop.registers[CALO_REGISTER_X] : job->frames[i].latents, now ? factor : 1);
@@ -455,6 +452,8 @@ calo_status calo_job_fork(const calo_job *job, const calo_request *request, calo
     if (request->size != sizeof *request)
         return calo_fail(fault, CALO_EUSAGE, "the request's size is %zu, this library expects %zu; use CALO_REQUEST_INIT",
                          request->size, sizeof *request);
+    if (request->dump)
+        return calo_fail(fault, CALO_EUSAGE, "dump: a fork has not made the steps before it, so it has no dump");
     merged.width = own->width;
     merged.height = own->height;
     merged.count = own->count;
