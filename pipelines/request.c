@@ -27,11 +27,11 @@ static void copy_text(const char **field, calo_fault *fault)
         calo_fail(fault, CALO_EMEMORY, "no host memory for a request");
 }
 
-static void copy_image(calo_context *context, const calo_image **field, calo_fault *fault)
+static void copy_image(calo_context *context, const calo_image **field)
 {
     calo_image *copy = NULL;
-    if (*field && calo_image_copy(context, *field, &copy) && !fault->status)
-        calo_fail(fault, CALO_EMEMORY, "no host memory for a request's picture");
+    if (*field)
+        calo_image_copy(context, *field, &copy);
     *field = copy;
 }
 
@@ -205,8 +205,8 @@ calo_status calo_request_take(calo_request *copy, const calo_request *request, c
                              &copy->spacing, &copy->dump };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         copy_text(texts[i], fault);
-    copy_image(model->context, &copy->init, fault);
-    copy_image(model->context, &copy->mask, fault);
+    copy_image(model->context, &copy->init);
+    copy_image(model->context, &copy->mask);
     copy_regions(copy, fault);
     if (copy->strength < 0)
         copy->strength = copy->inpaint ? 1 : 0.8;
