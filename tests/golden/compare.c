@@ -4,10 +4,11 @@
 
    With a share, of N, only the models whose names fall into it: so that several may run beside each other.
    The cases are the rows of cases.tsv and of flows.tsv; options that begin with a word are another command's than
-   txt2img. Files that they name are in pictures_in. Tokens must be equal, noise within 2e-6, everything else within the
-   case's relative L2 tolerance; picture pixels equal but for 0.1 % that are off by one. Of an inpainted picture, those
-   that the mask leaves (below a half) must be the original's own, those that it repaints wholly the decoded ones.
-   Comparisons are written so that a NaN fails. Ends with "N passed, N failed, …". */
+   txt2img. Files that they name are in pictures_in.
+   Tokens must be equal, noise within 2e-6, everything else within the case's relative L2 tolerance; picture pixels
+   equal but for 0.1 % that are off by one. Of an inpainted picture, those where the mask is black must be the
+   original's own, those where it is white the decoded ones. Comparisons are written so that a NaN fails. Ends with "N
+   passed, N failed, …". */
 #include "../../engine/png.h"
 #include "../../engine/weights/safetensors.h"
 
@@ -191,6 +192,13 @@ static int repainted(const uint8_t *mask, int mask_channels, const uint8_t *init
                                                               : 255;
 }
 
+/* A colour of a pixel, over white where it is transparent. */
+static long over_white(const uint8_t *pixel, int channels, int64_t colour)
+{
+    const long opacity = channels == 4 ? pixel[3] : 255;
+    return (pixel[colour] * opacity + 255 * (255 - opacity) + 127) / 255;
+}
+
 /* Whether a number of the grey edge lies between the original's and the decoded one, give or take one. */
 static bool between(long number, long a, long b)
 {
@@ -216,7 +224,7 @@ static bool pixels_agree(const char *name, const calo_entry *image, const comman
     for (int64_t i = 0; readable && i < count; i++) {
         const int share = repainted(mask, mask_channels, init, init_channels, i / 3);
         const long number = pixels[i], golden = lrintf(expected[i] * 255), difference = labs(golden - number);
-        const long original = init ? init[i / 3 * init_channels + i % 3] : 0;
+        const long original = init ? over_white(&init[i / 3 * init_channels], init_channels, i % 3) : 0;
         off += share == 255 && difference == 1;
         wrong += share == 255 && difference > 1;
         touched += share == 0 && number != original;

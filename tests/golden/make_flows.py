@@ -214,13 +214,18 @@ def watch_end(pipe, out):
 
 
 def pictures_of(options):
-    """The picture without its opacity, and the mask: the file, or where the picture is transparent."""
-    init = Image.open(PICTURES / options["init"])
-    if options["flow"] == "img2img":
-        return init.convert("RGB"), None
+    """The picture, over white where it is transparent (this is ours: diffusers knows no opacity), and the mask: the file, or
+    what is missing to opacity."""
+    init, mask = Image.open(PICTURES / options["init"]), None
     if "mask" in options:
-        return init.convert("RGB"), Image.open(PICTURES / options["mask"]).convert("L")
-    return init.convert("RGB"), init.getchannel("A").point(lambda v: 255 - v)
+        mask = Image.open(PICTURES / options["mask"]).convert("L")
+    elif options["flow"] == "inpaint":
+        mask = init.getchannel("A").point(lambda v: 255 - v)
+    if init.mode == "RGBA":
+        pixels = np.asarray(init).astype(int)
+        colour, opacity = pixels[..., :3], pixels[..., 3:]
+        init = Image.fromarray(((colour * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8))
+    return init, mask
 
 
 def run(folder, model, options, dtype):
