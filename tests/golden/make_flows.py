@@ -22,17 +22,24 @@ from make_goldens import (FULL, HERE, SCHEDULERS, case, choose_scheduler, draw_i
                           load, request, spread, watch, words_of, write_table)
 
 PICTURES = HERE / "pictures_in"
-FULL = FULL + ["init", "picture"]
+FULL = FULL + ["init"]
 SHORT = ["init", "noise", "latents", "timesteps", "sigmas"]
+CALLS = SHORT + ["output"]
 CASES = {}
 
 
-def img2img(name, model, keys=FULL, init="scene.png", **options):
-    CASES[f"img_{name}"] = case(model, keys, flow="img2img", init=init, **options)
+def keys_of(options):
+    """Text is kept where it is the point; of several pictures, and of a part of one, the decoded pixels are not."""
+    return CALLS + (["picture"] if "mask_padding" in options else ["image"] if "count" not in options else [])
 
 
-def inpaint(name, model, keys=FULL, init="scene.png", mask="spot.png", **options):
-    CASES[f"paint_{name}"] = case(model, keys, flow="inpaint", init=init, **({"mask": mask} if mask else {}), **options)
+def img2img(name, model, keys=None, init="scene.png", **options):
+    CASES[f"img_{name}"] = case(model, keys or keys_of(options), flow="img2img", init=init, **options)
+
+
+def inpaint(name, model, keys=None, init="scene.png", mask="spot.png", **options):
+    words = dict(flow="inpaint", init=init, **({"mask": mask} if mask else {}), **options)
+    CASES[f"paint_{name}"] = case(model, keys or keys_of(options), **words)
 
 
 house = {"prompt": "a red house", "guidance": 7.5}
@@ -44,27 +51,27 @@ for model in "quarter", "plain":
         img2img(f"{model}_{round(strength * 100):03d}", model, strength=strength, steps=steps, seed=steps, **house)
 img2img("truncated", "plain", SHORT, strength=0.57, steps=100, seed=1, prompt="a boat", guidance=1.0, scheduler="ddim")  # 56
 img2img("odd", "quarter", init="odd.png", strength=0.6, steps=5, seed=2, scheduler="dpmpp_2m_karras", **sea)
-img2img("plain_guidance", "quarter", strength=0.5, steps=4, seed=3, prompt="a boat", guidance=1.0)
-img2img("clip_skip", "quarter", strength=0.5, steps=2, seed=4, clip_skip=1, **sea)
-img2img("eta", "quarter", strength=0.5, steps=6, seed=5, scheduler="ddim", eta=0.7, **house)
+img2img("plain_guidance", "quarter", CALLS, strength=0.5, steps=4, seed=3, prompt="a boat", guidance=1.0)
+img2img("clip_skip", "quarter", FULL, strength=0.5, steps=2, seed=4, clip_skip=1, **sea)
+img2img("eta", "quarter", CALLS, strength=0.5, steps=6, seed=5, scheduler="ddim", eta=0.7, **house)
 img2img("count", "plain", strength=0.5, steps=4, seed=6, count=2, scheduler="euler_a", **house)
-img2img("count_lcm", "quarter", strength=0.75, steps=4, seed=2**64 - 1, count=2, scheduler="lcm", **sea)
+img2img("count_lcm", "quarter", strength=0.75, steps=4, seed=2**64 - 2, count=2, scheduler="lcm", **sea)
 img2img("two", "two", strength=0.5, steps=4, seed=7, **sea)
 img2img("two_v", "two_v", strength=0.6, steps=5, seed=8, **sea)
-img2img("two_v_euler", "two_v", strength=1.0, steps=2, seed=8, scheduler="euler", **house)
-img2img("two_turbo", "two_turbo", strength=0.5, steps=2, seed=9, prompt="a boat", guidance=0.0)
+img2img("two_v_euler", "two_v", CALLS, strength=1.0, steps=2, seed=8, scheduler="euler", **house)
+img2img("two_turbo", "two_turbo", CALLS, strength=0.5, steps=2, seed=9, prompt="a boat", guidance=0.0)
 img2img("one_lcm", "one_lcm", strength=0.5, steps=4, seed=10, prompt="a boat", guidance=8.5)
-img2img("one_lcm_all", "one_lcm", strength=1.0, steps=2, seed=10, prompt="a boat", guidance=8.5)
+img2img("one_lcm_all", "one_lcm", CALLS, strength=1.0, steps=2, seed=10, prompt="a boat", guidance=8.5)
 img2img("xl", "xl", strength=0.3, steps=10, seed=11, **house)
-img2img("xl_all", "xl", strength=1.0, steps=2, seed=12, **sea)
-img2img("xl_second", "xl", strength=0.75, steps=4, seed=13, prompt_2="a boat", negative_2="a white moon", clip_skip=1, **sea)
-img2img("xl_rescale", "xl", strength=0.5, steps=4, seed=14, guidance_rescale=0.6, scheduler="dpmpp_2m", **house)
+img2img("xl_all", "xl", CALLS, strength=1.0, steps=2, seed=12, **sea)
+img2img("xl_second", "xl", FULL, strength=0.75, steps=4, seed=13, prompt_2="a boat", negative_2="a white moon", clip_skip=1, **sea)
+img2img("xl_rescale", "xl", CALLS, strength=0.5, steps=4, seed=14, guidance_rescale=0.6, scheduler="dpmpp_2m", **house)
 img2img("xl_odd_count", "xl", init="odd.png", strength=0.5, steps=4, seed=15, count=2, scheduler="ddpm", **house)
 img2img("xl_turbo", "xl_turbo", strength=0.5, steps=2, seed=16, prompt="a boat", guidance=0.0)
 img2img("xl_v", "xl_v", strength=0.5, steps=4, seed=17, **house)
-img2img("xl_v_all", "xl_v", strength=1.0, steps=2, seed=17, **house)
+img2img("xl_v_all", "xl_v", CALLS, strength=1.0, steps=2, seed=17, **house)
 img2img("xl_edm", "xl_edm", strength=0.5, steps=6, seed=18, **house)
-img2img("xl_refiner", "xl_refiner", strength=0.3, steps=10, seed=19, **house)
+img2img("xl_refiner", "xl_refiner", FULL, strength=0.3, steps=10, seed=19, **house)
 img2img("xl_refiner_count", "xl_refiner", strength=0.75, steps=4, seed=20, count=2, scheduler="euler_a", **sea)
 for name in SCHEDULERS:
     img2img(f"sweep_{name}_30", "plain", SHORT, strength=0.3, steps=20, seed=30, scheduler=name, **house)
@@ -75,31 +82,31 @@ for name, spacing in (("ddim", "trailing"), ("euler", "trailing"), ("euler", "le
 
 # Inpainting with models of 4 channels and of 9.
 for model in "plain", "quarter", "two", "xl", "one_inpaint", "two_inpaint", "xl_inpaint":
-    inpaint(f"{model}_050", model, strength=0.5, steps=4, seed=40, **sea)
+    inpaint(f"{model}_050", model, CALLS, strength=0.5, steps=4, seed=40, **sea)
     inpaint(f"{model}_100", model, strength=1.0, steps=2, seed=41, **house)
 for name in SCHEDULERS:
     inpaint(f"sweep_{name}_50", "plain", SHORT, strength=0.5, steps=7, seed=50, scheduler=name, **house)
     inpaint(f"sweep_{name}_100", "plain", SHORT, strength=1.0, steps=4, seed=51, scheduler=name, **house)
 for name in "ddim", "euler_a", "dpmpp_2m_karras", "unipc", "lcm":
     inpaint(f"sweep_nine_{name}_50", "one_inpaint", SHORT, strength=0.5, steps=6, seed=52, scheduler=name, **house)
-inpaint("quarter_075", "quarter", strength=0.75, steps=4, seed=42, **house)
+inpaint("quarter_075", "quarter", CALLS, strength=0.75, steps=4, seed=42, **house)
 inpaint("odd", "quarter", init="odd.png", mask="odd_spots.png", strength=0.6, steps=5, seed=43, scheduler="unipc", **sea)
 inpaint("nine_odd", "one_inpaint", init="odd.png", mask="odd_spots.png", strength=0.8, steps=4, seed=43, scheduler="euler", **sea)
-inpaint("plain_guidance", "quarter", strength=0.5, steps=4, seed=44, prompt="a boat", guidance=1.0)
-inpaint("nine_plain_guidance", "one_inpaint", strength=0.5, steps=4, seed=44, prompt="a boat", guidance=1.0)
+inpaint("plain_guidance", "quarter", CALLS, strength=0.5, steps=4, seed=44, prompt="a boat", guidance=1.0)
+inpaint("nine_plain_guidance", "one_inpaint", CALLS, strength=0.5, steps=4, seed=44, prompt="a boat", guidance=1.0)
 inpaint("count", "plain", strength=0.5, steps=4, seed=45, count=2, scheduler="euler_a", **house)
 inpaint("count_all", "quarter", strength=1.0, steps=2, seed=45, count=2, scheduler="ddpm", **house)
 inpaint("nine_count", "one_inpaint", strength=0.5, steps=4, seed=46, count=2, scheduler="euler_a", **house)
 inpaint("nine_count_all", "xl_inpaint", strength=1.0, steps=2, seed=46, count=2, scheduler="lcm", **house)
-inpaint("eta", "quarter", strength=0.5, steps=6, seed=47, scheduler="ddim", eta=0.7, clip_skip=1, **house)
+inpaint("eta", "quarter", CALLS, strength=0.5, steps=6, seed=47, scheduler="ddim", eta=0.7, clip_skip=1, **house)
 inpaint("all_white", "quarter", mask="white.png", strength=0.5, steps=4, seed=48, **house)
-inpaint("two_v", "two_v", strength=0.6, steps=5, seed=48, **sea)
+inpaint("two_v", "two_v", CALLS, strength=0.6, steps=5, seed=48, **sea)
 inpaint("xl_v", "xl_v", strength=1.0, steps=3, seed=49, **house)
-inpaint("xl_v_half", "xl_v", strength=0.5, steps=4, seed=49, **house)
+inpaint("xl_v_half", "xl_v", CALLS, strength=0.5, steps=4, seed=49, **house)
 inpaint("xl_edm", "xl_edm", strength=0.5, steps=4, seed=50, **house)
 inpaint("xl_odd", "xl", init="odd.png", mask="odd_spots.png", strength=0.75, steps=4, seed=51, scheduler="dpmpp_2m",
         guidance_rescale=0.5, **sea)
-inpaint("xl_nine_rescale", "xl_inpaint", strength=0.75, steps=4, seed=52, guidance_rescale=0.5, prompt_2="a boat", **house)
+inpaint("xl_nine_rescale", "xl_inpaint", CALLS, strength=0.75, steps=4, seed=52, guidance_rescale=0.5, prompt_2="a boat", **house)
 inpaint("alpha", "quarter", init="glass.png", mask=None, strength=0.75, steps=4, seed=53, **house)
 # The area around the mask alone: of the working size already (64 by 64), enlarged (61 by 61), and of another aspect, where
 # diffusers continues its edges (73 by 49; 46 by 51).
@@ -161,6 +168,24 @@ def pipeline_of(model, flow):
     return StableDiffusionXLInpaintPipeline if xl else StableDiffusionInpaintPipeline
 
 
+LOADED = {}
+
+
+def load_fresh(folder, dtype, pipeline):
+    """The pipeline, kept from an earlier run, as it was loaded: with its own scheduler, and unwatched."""
+    key = folder, dtype, pipeline
+    if key not in LOADED:
+        pipe = load(folder, dtype, pipeline)
+        if dtype == torch.float64:  # or the picture would be encoded in float32
+            pipe.vae.register_to_config(force_upcast=False)
+        LOADED[key] = pipe, pipe.scheduler
+    pipe, scheduler = LOADED[key]
+    for owner, name in (pipe, "prepare_latents"), (pipe.unet, "forward"), (pipe.image_processor, "postprocess"):
+        owner.__dict__.pop(name, None)
+    pipe.scheduler = type(scheduler).from_config(scheduler.config)
+    return pipe
+
+
 def watch_start(pipe, out):
     """Keeps the scaled latents of the picture, the noise, and what goes into the first step."""
     prepare, add = pipe.prepare_latents, pipe.scheduler.add_noise
@@ -189,21 +214,24 @@ def watch_end(pipe, out):
 
 
 def pictures_of(options):
-    """The picture without its opacity, and the mask: the file, or where the picture is transparent."""
-    init = Image.open(PICTURES / options["init"])
-    if options["flow"] == "img2img":
-        return init.convert("RGB"), None
+    """The picture, over white where it is transparent (this is ours: diffusers knows no opacity), and the mask: the file, or
+    what is missing to opacity."""
+    init, mask = Image.open(PICTURES / options["init"]), None
     if "mask" in options:
-        return init.convert("RGB"), Image.open(PICTURES / options["mask"]).convert("L")
-    return init.convert("RGB"), init.getchannel("A").point(lambda v: 255 - v)
+        mask = Image.open(PICTURES / options["mask"]).convert("L")
+    elif options["flow"] == "inpaint":
+        mask = init.getchannel("A").point(lambda v: 255 - v)
+    if init.mode == "RGBA":
+        pixels = np.asarray(init).astype(int)
+        colour, opacity = pixels[..., :3], pixels[..., 3:]
+        init = Image.fromarray(((colour * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8))
+    return init, mask
 
 
 def run(folder, model, options, dtype):
     """One run; {key: array} in the layout of --dump."""
-    pipe = load(folder, dtype, pipeline_of(model, options["flow"]))
+    pipe = load_fresh(folder, dtype, pipeline_of(model, options["flow"]))
     choose_scheduler(pipe, options)
-    if dtype == torch.float64:  # or the picture would be encoded in float32
-        pipe.vae.register_to_config(force_upcast=False)
     count, area, out, steps = options.get("count", 1), options.get("mask_padding"), {}, []
     encode(pipe, options, options["guidance"] > 1 and pipe.unet.config.time_cond_proj_dim is None, out)
     init, mask = pictures_of(options)
