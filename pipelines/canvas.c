@@ -1,8 +1,6 @@
 /* Canvas: extend, fit, blur, crop; and back. */
 #include "canvas.h"
 
-#include <string.h>
-
 /* The mask at the picture's own size: given, or where the picture is transparent, or nothing yet. */
 static calo_status read_mask(const calo_request *r, calo_picture *mask, calo_fault *fault)
 {
@@ -15,18 +13,6 @@ static calo_status read_mask(const calo_request *r, calo_picture *mask, calo_fau
     if (calo_image_alpha(r->init))
         return calo_picture_from_opacity(r->init, mask, fault);
     return calo_picture_make(width, height, 1, mask, fault);
-}
-
-/* The picture's colours. Where its transparency is the mask they are those that lie hidden there, as PIL's convert("RGB")
- * and so diffusers and A1111 see it; otherwise it is laid on white. */
-static calo_status read_picture(const calo_request *r, calo_picture *picture, calo_fault *fault)
-{
-    const int width = calo_image_width(r->init), height = calo_image_height(r->init);
-    if (!r->inpaint || r->mask || !calo_image_alpha(r->init))
-        return calo_picture_from_image(r->init, picture, fault);
-    if (!calo_picture_make(width, height, 3, picture, fault))
-        memcpy(picture->pixels, calo_image_pixels(r->init), (size_t)width * (size_t)height * 3);
-    return fault->status;
 }
 
 /* *picture ← itself with borders of `value` (−1: its own edges), of the request's size where all of it is worked on. */
@@ -76,7 +62,7 @@ static calo_status open_mask(calo_canvas *c, const calo_request *r, calo_picture
 calo_status calo_canvas_open(calo_canvas *c, const calo_request *r, calo_fault *fault)
 {
     *c = (calo_canvas){ .is_part = r->inpaint && r->mask_padding >= 0 };
-    if (read_picture(r, &c->base, fault) || place(r, -1, "--init", &c->base, fault))
+    if (calo_picture_from_image(r->init, &c->base, fault) || place(r, -1, "--init", &c->base, fault))
         return fault->status;
     if (!r->inpaint)
         return calo_picture_copy(&c->base, &c->work, fault);

@@ -53,7 +53,7 @@ static calo_status read_voice(const calo_request *request, const char *const *na
 {
     if (read_text(request, names[0], first, 0, composes, calls, voice, fault))
         return fault->status;
-    return read_text(request, names[1], second ? second : first, 1, composes, calls, voice, fault);
+    return read_text(request, names[1], second && *second ? second : first, 1, composes, calls, voice, fault);
 }
 
 /* XL's pipelines take an absent negative prompt for zeros; A1111 does so with an empty one, too. */

@@ -76,7 +76,7 @@ static bool same_text(const char *a, const char *b)
 static calo_status fill_passage(calo_text *text, calo_passage *p, const char *first, const char *second,
                                 calo_fault *fault)
 {
-    const char *const texts[] = { first, second };
+    const char *const texts[] = { first, has(text, 0) ? second : first }; /* a refiner's only encoder is the second */
     int chunks = 1;
     for (int i = 0; i < ENCODERS && first && !fault->status; i++) {
         p->texts[i] = calo_copy_string(texts[i]);
