@@ -147,6 +147,21 @@ static int64_t common_multiple(int64_t a, int64_t b)
     return a / x * b;
 }
 
+/* The common length of texts with one more; 0 after a failure. Texts of 134 and 133 chunks would meet after 17,822, and
+ * attention reads all of them. */
+static int64_t add_length(calo_run *run, int64_t length, const calo_passage *passage, int tokens)
+{
+    enum { MOST_CHUNKS = 512 };
+    const int64_t all = common_multiple(length, passage->length), longer = length > passage->length ? length : passage->length;
+    if (all <= longer || all <= (int64_t)MOST_CHUNKS * tokens)
+        return all;
+    calo_fail(run->fault, CALO_EUSAGE,
+              "prompts of %" PRId64 " and %" PRId64 " chunks of %d tokens have no common length up to %d chunks; make one "
+              "shorter, or both equally long",
+              length / tokens, passage->length / tokens, tokens, MOST_CHUNKS);
+    return 0;
+}
+
 /* Every row's context at one length: a shorter one is repeated, which attention does not notice: each of its keys counts
  * equally often, and the softmax divides by all of them. */
 static calo_tensor contexts_of(calo_run *run, const calo_stage *stage, const calo_phase *phase)
@@ -154,8 +169,10 @@ static calo_tensor contexts_of(calo_run *run, const calo_stage *stage, const cal
     const calo_text *text = &stage->text;
     calo_tensor all = { 0 };
     int64_t length = 1;
-    for (int i = 0; i < phase->row_count; i++)
-        length = common_multiple(length, text->passages[phase->rows[i]].length);
+    for (int i = 0; i < phase->row_count && length > 0; i++)
+        length = add_length(run, length, &text->passages[phase->rows[i]], text->tokens);
+    if (length == 0)
+        return all;
     const int64_t rows = phase->row_count, width = text->width;
     float *values = length < INT32_MAX / rows / width * 8 ? calo_alloc((size_t)(rows * length * width), sizeof *values) : NULL;
     if (!values) {
