@@ -91,7 +91,8 @@ static bool next_tuning(const calo_variant *variant, int tuning[CALO_MAX_TUNABLE
     return false;
 }
 
-/* Candidates into `list` (or NULL, to count them): the table's own choice, the rest of its variant, the other variants. */
+/* Candidates into `list` (or NULL, to count them): the table's own choice, the rest of its variant, the other variants.
+ */
 static int list_candidates(const calo_learned *learned, const calo_device_info *info, calo_candidate *list)
 {
     calo_run run = { .info = *info };
@@ -315,8 +316,8 @@ static calo_status take_memory(calo_tuner *t, const calo_learned *learned)
     }
     t->run.device = t->device;
     snprintf(what, sizeof what, "timing %s", learned->key);
-    if (calo_failed(&t->run) || calo_device_expect(t->device, what, calo_arena_size(&t->arena), calo_arena_largest(&t->arena),
-                                                   t->fault))
+    if (calo_failed(&t->run) ||
+        calo_device_expect(t->device, what, calo_arena_size(&t->arena), calo_arena_largest(&t->arena), t->fault))
         return t->fault->status;
     return calo_arena_commit(&t->arena, t->fault);
 }
@@ -350,8 +351,11 @@ calo_status calo_tuner_measure(calo_tuner *tuner, const calo_learned *learned)
         goto done;
     }
     tuner->count = list_candidates(learned, &tuner->device->info, tuner->candidates);
-    tuner->run = (calo_run){ .info = tuner->device->info, .arena = &tuner->arena, .dtype = learned->call.out.type,
-                             .fault = fault, .label = "tune" };
+    tuner->run = (calo_run){ .info = tuner->device->info,
+                             .arena = &tuner->arena,
+                             .dtype = learned->call.out.type,
+                             .fault = fault,
+                             .label = "tune" };
     if (take_memory(tuner, learned))
         goto done;
     const calo_call call = placed(&tuner->run, learned, block);

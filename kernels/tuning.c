@@ -150,6 +150,7 @@ char *calo_variant_text(const calo_variant *variant, const int *values, char *te
     size_t used = (size_t)snprintf(text, CALO_VARIANT_TEXT, "%s", variant->name);
     for (int i = 0; i < CALO_MAX_TUNABLES && variant->tunables[i].name && used < CALO_VARIANT_TEXT; i++)
         if (variant->tunables[i].values[1]) /* one that can be no other says nothing */
-            used += (size_t)snprintf(text + used, CALO_VARIANT_TEXT - used, " %s=%d", variant->tunables[i].name, values[i]);
+            used +=
+                (size_t)snprintf(text + used, CALO_VARIANT_TEXT - used, " %s=%d", variant->tunables[i].name, values[i]);
     return text;
 }

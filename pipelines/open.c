@@ -11,8 +11,9 @@ static calo_status take_path(calo_context *context, const char *given)
     if (!given)
         calo_tuning_path(&context->device->info, context->tuning_path, sizeof context->tuning_path);
     else if (strlen(given) >= sizeof context->tuning_path)
-        return calo_fail(&context->fault, CALO_EUSAGE, "calo_open: the tuning file's path has %zu bytes, at most %zu do",
-                         strlen(given), sizeof context->tuning_path - 1);
+        return calo_fail(&context->fault, CALO_EUSAGE,
+                         "calo_open: the tuning file's path has %zu bytes, at most %zu do", strlen(given),
+                         sizeof context->tuning_path - 1);
     else
         snprintf(context->tuning_path, sizeof context->tuning_path, "%s", given);
     return CALO_OK;
@@ -41,7 +42,8 @@ calo_status calo_open(calo_context **context, const calo_open_options *options)
         return made->fault.status;
     calo_log(made, CALO_LOG_INFO, "device %s, %s, %d compute units", calo_device_id(&made->device->info, id),
              made->device->info.name, made->device->info.compute_units);
-    return take_path(made, options ? options->tuning : NULL) ? made->fault.status : calo_tuning_open(made, &made->fault);
+    return take_path(made, options ? options->tuning : NULL) ? made->fault.status
+                                                             : calo_tuning_open(made, &made->fault);
 }
 
 void calo_close(calo_context **context)

@@ -1,4 +1,5 @@
-/* The public call that measures kernels: a plan of the request says which calls there are, kernels/tuner.c times them. */
+/* The public call that measures kernels: a plan of the request says which calls there are, kernels/tuner.c times them.
+ */
 #include "../engine/shim.h"
 #include "../kernels/probe/probe.h"
 #include "../kernels/tuner.h"
@@ -39,19 +40,25 @@ static calo_status make_room(calo_model *model, const calo_request *request)
 static void fill_row(calo_tune_row *row, const calo_learned *learned, const calo_tuner *tuner)
 {
     const calo_candidate *standard = &tuner->candidates[0], *winner = &tuner->candidates[tuner->winner];
-    *row = (calo_tune_row){ .op = learned->call.op->name, .calls = learned->uses, .candidates = tuner->count,
-                            .standard_s = standard->seconds, .winner_s = winner->seconds };
+    *row = (calo_tune_row){ .op = learned->call.op->name,
+                            .calls = learned->uses,
+                            .candidates = tuner->count,
+                            .standard_s = standard->seconds,
+                            .winner_s = winner->seconds };
     calo_call_text(&learned->call, row->shape, sizeof row->shape);
     calo_variant_text(standard->variant, standard->values, row->standard);
     calo_variant_text(winner->variant, winner->values, row->winner);
 }
 
-static calo_status measure_call(calo_tuner *tuner, const calo_learned *learned, calo_tuning *tuning, calo_tune_report *report)
+static calo_status measure_call(calo_tuner *tuner, const calo_learned *learned, calo_tuning *tuning,
+                                calo_tune_report *report)
 {
     calo_status status = calo_tuner_measure(tuner, learned);
     if (!status) {
         const calo_candidate *winner = &tuner->candidates[tuner->winner];
-        calo_choice choice = { .key = learned->key, .variant = winner->variant, .seconds = winner->seconds,
+        calo_choice choice = { .key = learned->key,
+                               .variant = winner->variant,
+                               .seconds = winner->seconds,
                                .standard_s = tuner->candidates[0].seconds };
         memcpy(choice.values, winner->values, sizeof choice.values);
         fill_row(&report->rows[report->row_count++], learned, tuner);
@@ -127,10 +134,13 @@ calo_status calo_tune(calo_model *model, const calo_request *request, const calo
     *report = NULL;
     calo_fault_clear(fault);
     if (options->size != sizeof *options)
-        return calo_fail(fault, CALO_EUSAGE, "calo_tune: the options' size is %zu, this library expects %zu; use "
-                         "CALO_TUNE_OPTIONS_INIT", options->size, sizeof *options);
+        return calo_fail(fault, CALO_EUSAGE,
+                         "calo_tune: the options' size is %zu, this library expects %zu; use "
+                         "CALO_TUNE_OPTIONS_INIT",
+                         options->size, sizeof *options);
     if (options->rounds < 1 || options->rounds > CALO_TUNER_MAX_ROUNDS)
-        return calo_fail(fault, CALO_EUSAGE, "calo_tune: %d rounds are not 1 to %d", options->rounds, CALO_TUNER_MAX_ROUNDS);
+        return calo_fail(fault, CALO_EUSAGE, "calo_tune: %d rounds are not 1 to %d", options->rounds,
+                         CALO_TUNER_MAX_ROUNDS);
     if (!device)
         return calo_fail(fault, CALO_EDEVICE, "this context has no device to measure");
     if (*context->tuning_path && calo_tuning_expect(context->tuning_path, fault))

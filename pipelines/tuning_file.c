@@ -84,7 +84,8 @@ static const calo_variant *find_variant(const calo_op *op, const char *name, con
 {
     for (int i = 0; i < op->variant_count; i++) {
         const calo_variant *v = &op->variants[i];
-        if (strcmp(v->name, name) == 0 && v->backend == info->backend && (!v->capability || v->capability == info->capability))
+        if (strcmp(v->name, name) == 0 && v->backend == info->backend &&
+            (!v->capability || v->capability == info->capability))
             return v;
     }
     return NULL;
@@ -113,7 +114,8 @@ static const char *read_choice(const cJSON *item, const calo_device_info *info, 
 {
     const char *key = text_of(item, "call"), *variant = text_of(item, "variant");
     const calo_op *op = key && strlen(key) < CALO_KEY_TEXT ? calo_key_op(key) : NULL;
-    *choice = (calo_choice){ .key = (char *)key, .seconds = number_of(item, "seconds"),
+    *choice = (calo_choice){ .key = (char *)key,
+                             .seconds = number_of(item, "seconds"),
                              .standard_s = number_of(item, "standard_s") };
     if (!op)
         return "it names no op";
@@ -127,13 +129,14 @@ static const char *read_choice(const cJSON *item, const calo_device_info *info, 
     return NULL;
 }
 
-static calo_status read_choices(const calo_json *json, const calo_device_info *info, calo_tuning *tuning, calo_fault *fault)
+static calo_status read_choices(const calo_json *json, const calo_device_info *info, calo_tuning *tuning,
+                                calo_fault *fault)
 {
     const cJSON *choices = cJSON_GetObjectItemCaseSensitive(json->root, "choices"), *item;
     int number = 0;
     if (!cJSON_IsArray(choices))
         return calo_fail(fault, CALO_EFILE, "%s has no list of choices", json->path);
-    cJSON_ArrayForEach(item, choices) {
+    cJSON_ArrayForEach (item, choices) {
         calo_choice choice;
         const char *wrong = number == CHOICE_LIMIT ? "there are too many" : read_choice(item, info, &choice);
         const int before = tuning->count;

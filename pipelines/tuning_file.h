@@ -5,8 +5,8 @@
          "choices": [ { "call": "linear f16:2x4096x320 …", "variant": "mma", "tunables": { "TILE_M": 128, … },
                         "seconds": 2.1e-5, "standard_s": 2.4e-5 }, … ] }
 
-   `variants` is a hash of the ops' tables of variants and tunables: after a change to them a file says nothing any more.
-   All of a file is believed, or none. */
+   `variants` is a hash of the ops' tables of variants and tunables: after a change to them a file says nothing any
+   more. All of a file is believed, or none. */
 #ifndef CALO_TUNING_FILE_H
 #define CALO_TUNING_FILE_H
 

@@ -33,6 +33,8 @@ static void print(const calo_tune_report *report)
            sum(report, true), sum(report, false));
     printf("peak    %.0f GFLOP/s and %.1f GB/s before, %.0f and %.1f after\n", report->peak_flops[0] / 1e9,
            report->peak_bandwidth[0] / 1e9, report->peak_flops[1] / 1e9, report->peak_bandwidth[1] / 1e9);
+    if (report->peak_flops[1] < 0.9 * report->peak_flops[0] || report->peak_flops[0] < 0.9 * report->peak_flops[1])
+        printf("        the peak moved: clocks changed or other work ran meanwhile, so small gains may be none\n");
     printf("file    %s\n", *report->path ? report->path : "none");
 }
 

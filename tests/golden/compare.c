@@ -214,8 +214,8 @@ static bool run_case(const setup *s, char **field)
 {
     char model[PATH_SIZE], dump[PATH_SIZE], png[PATH_SIZE], refiner[PATH_SIZE], options[1024];
     char *words[WORDS] = { (char *)s->calotype, "txt2img", "--model", model, "--prompt", field[PROMPT], "--dtype",
-                           field[DTYPE], "--dump", dump, "--output", png, "--quiet" };
-    int count = 13;
+                           field[DTYPE], "--dump", dump, "--output", png, "--quiet", "--tuning=none" };
+    int count = 14;
     snprintf(dump, sizeof dump, "%s/%s.safetensors", s->work, field[NAME]);
     snprintf(png, sizeof png, "%s/%s.png", s->work, field[NAME]);
     if (strcmp(field[NEGATIVE], "-") != 0) {
