@@ -1,11 +1,8 @@
-/* Measured choices: how calls are known, which candidate wins, what a file may say, and that the door obeys it. Times
-   come from a clock of the test's own. */
+/* Measured choices: what a file may say, that the door obeys it, and that a flow makes one. */
 #include "../../engine/context.h"
 #include "../../engine/shim.h"
 #include "../../kernels/ledger.h"
-#include "../../kernels/linear/linear.h"
 #include "../../kernels/resample/resample.h"
-#include "../../kernels/tuner.h"
 #include "../../pipelines/tuning_file.h"
 #include "allocations.h"
 
@@ -20,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tuning_calls.h"
 
 #define DEMO CALO_TEST_DATA "/../tools/demo/model"
 
@@ -39,168 +38,6 @@ static void write_text(const char *path, const char *text, size_t size)
     assert_non_null(file);
     assert_int_equal(fwrite(text, 1, size, file), size);
     fclose(file);
-}
-
-/* ---- calls ------------------------------------------------------------------------------------------------------ */
-
-/* A product of [2,rows,16] with [48,16], with a bias. */
-static calo_call product(int64_t rows, const calo_activation *activation)
-{
-    calo_call call = { .op = &calo_op_linear, .args = activation };
-    calo_fault fault = { 0 };
-    call.in[CALO_SLOT_X] = calo_shape(CALO_F32, 3, (int64_t[]){ 2, rows, 16 });
-    call.in[CALO_SLOT_WEIGHT] = calo_shape(CALO_F16, 2, (int64_t[]){ 48, 16 });
-    call.in[CALO_SLOT_WEIGHT].layout = CALO_PANELS;
-    call.in[CALO_SLOT_BIAS] = calo_shape(CALO_F32, 1, (int64_t[]){ 48 });
-    assert_int_equal(call.op->infer(&call, &fault), CALO_OK);
-    return call;
-}
-
-static void keys_say_what_a_call_is(void **state)
-{
-    (void)state;
-    const calo_activation plain = CALO_LINEAR, silu = CALO_SILU;
-    char a[CALO_KEY_TEXT], b[CALO_KEY_TEXT];
-    calo_call call = product(7, &plain);
-    assert_string_equal(calo_call_key(&call, a), "linear f32:2x7x16 f16p:48x16 f32:48 > f32:2x7x48 : 0");
-    calo_call other = call;
-    other.args = &silu;
-    assert_string_not_equal(a, calo_call_key(&other, b));
-    other = call;
-    other.in[CALO_SLOT_X].stride = 32;
-    assert_string_equal(calo_call_key(&other, b), "linear f32:2x7x16/32 f16p:48x16 f32:48 > f32:2x7x48 : 0");
-    other = call;
-    other.in[CALO_SLOT_WEIGHT].by_output = true;
-    other.in[CALO_SLOT_BIAS] = (calo_tensor){ 0 };
-    other.in[CALO_SLOT_RESIDUAL] = other.out;
-    assert_string_equal(calo_call_key(&other, b), "linear f32:2x7x16 f16pt:48x16 - - f32:2x7x48 > f32:2x7x48 : 0");
-    assert_ptr_equal(calo_key_op(b), &calo_op_linear);
-    assert_null(calo_key_op("line f32"));
-    assert_null(calo_key_op("linearly f32"));
-    assert_null(calo_key_op(""));
-
-    /* The largest call fits. */
-    for (int i = 0; i < CALO_MAX_INPUTS; i++) {
-        call.in[i] = calo_shape(CALO_BF16, 4, (int64_t[]){ INT32_MAX, INT32_MAX, INT32_MAX, INT32_MAX });
-        call.in[i].layout = CALO_PANELS;
-        call.in[i].by_output = true;
-        call.in[i].stride = INT64_MAX;
-    }
-    call.out = call.in[0];
-    assert_true(strlen(calo_call_key(&call, a)) < CALO_KEY_TEXT - 2);
-    assert_string_equal(a + strlen(a) - 4, " : 0");
-}
-
-static void lessons_know_each_call_once(void **state)
-{
-    (void)state;
-    const calo_activation plain = CALO_LINEAR;
-    calo_lesson lesson = { 0 };
-    for (int i = 0; i < 300; i++) {
-        calo_call call = product(1 + i % 100, &plain);
-        calo_lesson_note(&lesson, &call);
-    }
-    assert_int_equal(lesson.count, 100);
-    assert_int_equal(lesson.calls[99]->uses, 3);
-    assert_int_equal(*(const calo_activation *)lesson.calls[5]->call.args, CALO_LINEAR);
-    assert_false(lesson.incomplete);
-    calo_lesson_free(&lesson);
-    for (int i = 0; i < calo_op_count; i++)
-        assert_true(calo_ops[i]->args_size <= CALO_ARGS_ROOM);
-    for (int failing = 0; failing < 3; failing++) { /* the list, the call, its key */
-        calo_call call = product(3, &plain);
-        allocations_left = failing;
-        calo_lesson_note(&lesson, &call);
-        assert_true(lesson.incomplete || failing == 2);
-        allocations_left = -1;
-        calo_lesson_free(&lesson);
-    }
-}
-
-/* ---- choosing ---------------------------------------------------------------------------------------------------- */
-
-static void a_gain_within_the_noise_is_none(void **state)
-{
-    (void)state;
-    enum { ROUNDS = 8 };
-    calo_candidate c[3] = { { .seconds = 1 }, { .seconds = 0.975 }, { .seconds = 2 } };
-    for (int r = 0; r < ROUNDS; r++) {
-        c[0].turns[r] = 1;
-        c[1].turns[r] = 0.9;
-        c[2].turns[r] = 0.1;
-    }
-    assert_int_equal(calo_tuner_pick(c, 3, ROUNDS), 0); /* 2.5 % */
-    c[1].seconds = 0.96;
-    assert_int_equal(calo_tuner_pick(c, 3, ROUNDS), 1);
-    c[1].turns[0] = c[1].turns[1] = 1.5; /* six rounds of eight */
-    assert_int_equal(calo_tuner_pick(c, 3, ROUNDS), 1);
-    c[1].turns[2] = 1.5;
-    assert_int_equal(calo_tuner_pick(c, 3, ROUNDS), 0);
-    c[2].seconds = 0.1;
-    assert_int_equal(calo_tuner_pick(c, 3, ROUNDS), 2);
-    c[2].out = true;
-    assert_int_equal(calo_tuner_pick(c, 3, ROUNDS), 0);
-    assert_int_equal(calo_tuner_pick(c, 1, ROUNDS), 0);
-}
-
-/* Every launch takes as long as the test says its variant does. */
-typedef struct script {
-    const char *fast; /* "row" */
-    int value;        /* of its first tunable; 0: any */
-    double gain, time;
-} script;
-
-static double scripted(void *user, const calo_candidate *running)
-{
-    script *s = user;
-    const bool fast = strcmp(running->variant->name, s->fast) == 0 && (!s->value || running->values[0] == s->value);
-    s->time += running->launches * 1e-3 * (fast ? 1 - s->gain : 1);
-    return s->time;
-}
-
-static calo_learned learned_product(int64_t rows, char *key)
-{
-    calo_learned learned = { .key = key };
-    static const calo_activation plain = CALO_LINEAR;
-    learned.call = product(rows, &plain);
-    learned.call.args = &plain;
-    calo_call_key(&learned.call, key);
-    return learned;
-}
-
-static void the_fastest_wins(void **state)
-{
-    (void)state;
-    static const script scripts[] = { { "row", 0, 0.5, 0 },   { "tile", 4, 0.04, 0 }, { "tile", 8, 0.02, 0 },
-                                      { "local", 0, 0.3, 0 }, { "none", 0, 0.5, 0 },  { "tile", 12, 0.5, 0 } };
-    static const char *const winners[] = {
-        "row", "tile ROWS=4", "tile ROWS=12", "local", "tile ROWS=12", "tile ROWS=12"
-    };
-    calo_fault fault = { 0 };
-    char key[CALO_KEY_TEXT], text[CALO_VARIANT_TEXT];
-    const calo_learned learned = learned_product(5, key);
-    calo_tuner tuner = { .device = device, .fault = &fault, .rounds = 4, .clock = scripted };
-    assert_int_equal(calo_tuner_candidates(&learned, &device->info), 5);
-    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
-        script s = scripts[i];
-        tuner.user = &s;
-        assert_int_equal(calo_tuner_measure(&tuner, &learned), CALO_OK);
-        assert_int_equal(tuner.count, 5);
-        const calo_candidate *winner = &tuner.candidates[tuner.winner];
-        assert_string_equal(calo_variant_text(winner->variant, winner->values, text), winners[i]);
-    }
-    tuner.clock = NULL; /* and by the real one */
-    assert_int_equal(calo_tuner_measure(&tuner, &learned), CALO_OK);
-    assert_true(tuner.candidates[0].seconds > 0);
-    calo_tuner_end(&tuner);
-    for (int i = 0; i < 6; i++) { /* without memory it fails cleanly */
-        fault = (calo_fault){ 0 };
-        allocations_left = i;
-        calo_tuner_measure(&tuner, &learned);
-        assert_true(fault.status == CALO_EMEMORY || allocations_left >= 0);
-        allocations_left = -1;
-        calo_tuner_end(&tuner);
-    }
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
@@ -389,9 +226,22 @@ static void no_memory_is_no_crash(void **state)
 
 /* ---- the door --------------------------------------------------------------------------------------------------- */
 
-/* The choice and its values for a product of so many rows, and that its numbers are right. */
+/* The macros of the last kernel that was asked for. */
+static char macros[512];
+static const calo_device_api *real;
+
+static calo_status spying_kernel(calo_device *d, const calo_kernel_key *key, calo_kernel **kernel, calo_fault *fault)
+{
+    snprintf(macros, sizeof macros, "%s", key->options);
+    return real->kernel(d, key, kernel, fault);
+}
+
+/* The choice for a product of so many rows, and that its numbers are right. */
 static const char *door_takes(const calo_device_info *info, int64_t rows, char *text)
 {
+    calo_device_api spying = *(real = device->api);
+    spying.kernel = spying_kernel;
+    device->api = &spying;
     calo_fault fault = { 0 };
     calo_arena arena;
     calo_ledger ledger = { 0 };
@@ -426,6 +276,7 @@ static const char *door_takes(const calo_device_info *info, int64_t rows, char *
     assert_string_equal(calo_choose(&run, &learned.call)->name, text);
     calo_ledger_free(&ledger);
     calo_arena_free(&arena);
+    device->api = real;
     return text;
 }
 
@@ -459,8 +310,10 @@ static void the_door_obeys_a_file(void **state)
     assert_int_equal(informed, 1);
     assert_non_null(context->device->info.tuning);
     assert_string_equal(door_takes(&context->device->info, 5, text), "tile");
+    assert_non_null(strstr(macros, "-DROWS=4"));
     assert_string_equal(door_takes(&context->device->info, 6, text), "row");
     assert_string_equal(door_takes(&context->device->info, 7, text), "tile"); /* the table's own */
+    assert_non_null(strstr(macros, "-DROWS=12"));
     calo_close(&context);
 
     write_text(path, "{}", 2);
@@ -577,10 +430,6 @@ static void a_flow_is_tuned(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_say_what_a_call_is),
-        cmocka_unit_test(lessons_know_each_call_once),
-        cmocka_unit_test(a_gain_within_the_noise_is_none),
-        cmocka_unit_test(the_fastest_wins),
         cmocka_unit_test(files_say_what_was_measured),
         cmocka_unit_test(damaged_files_are_as_none),
         cmocka_unit_test(no_memory_is_no_crash),
@@ -596,5 +445,9 @@ int main(void)
     }
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     device->api->close(device);
+    char remove[64];
+    snprintf(remove, sizeof remove, "rm -r %s", folder);
+    if (system(remove) != 0)
+        printf("%s is left behind\n", folder);
     return failed;
 }
