@@ -65,11 +65,14 @@ typedef struct calo_open_options {
     void *user;
     void *cuda_context; /* the caller's CUcontext and CUstream, which must outlive the context; all work is then ordered */
     void *cuda_stream;  /* in that stream. NULL: the device's primary context, a stream of the library's own */
+    const char *tuning; /* the file of what calo_tune measured; NULL: the user's own for the device,
+                           ~/.cache/calotype/tuning/….json; "": none. One that is missing, damaged, or of another device or
+                           version is as none, and told to on_log (CALO_LOG_INFO) */
 } calo_open_options;
 
 #define CALO_OPEN_OPTIONS_INIT                                                                                         \
     {                                                                                                                  \
-        sizeof(calo_open_options), NULL, NULL, NULL, NULL, NULL                                                        \
+        sizeof(calo_open_options), NULL, NULL, NULL, NULL, NULL, NULL                                                  \
     }
 
 /* Opens a device. `options` may be NULL. On failure *context still holds a handle whose calo_error says why (NULL only
@@ -335,6 +338,49 @@ typedef struct calo_report {
  * device (context "none"); no weight is read. Free the report. */
 CALO_API calo_status calo_plan(calo_model *model, const calo_request *request, calo_report **report);
 CALO_API void calo_free_report(calo_report **report);
+
+/* ---- tuning: which kernels are the fastest ----------------------------------------------------------------------- */
+
+/* One kind of call that the request makes, with the kernels that may do it. */
+typedef struct calo_tune_row {
+    const char *op;
+    char shape[96];
+    int64_t calls;                   /* of one picture */
+    int candidates;                  /* kernels, with each of their tile sizes */
+    char standard[64], winner[64];   /* "tile ROWS=12": what is taken without measurements, and with these */
+    double standard_s, winner_s;     /* seconds of one call, medians */
+} calo_tune_row;
+
+typedef struct calo_tune_report {
+    int row_count;
+    calo_tune_row *rows;             /* of calls that have a choice */
+    int single;                      /* kinds of call that have one kernel only */
+    double peak_flops[2], peak_bandwidth[2]; /* of the device, before and after */
+    char path[1024];                 /* the file that was written; "": none */
+} calo_tune_report;
+
+typedef struct calo_tune_options {
+    size_t size;                     /* sizeof(calo_tune_options) */
+    int rounds;                      /* of turns that the candidates take, 1 … 31 */
+    int (*on_call)(void *user, int done, int total, const char *call); /* before each kind of call, and at the end with
+                                        done == total; non-zero stops: CALO_ECANCELLED. NULL: none */
+    void *user;
+} calo_tune_options;
+
+#define CALO_TUNE_OPTIONS_INIT                                                                                         \
+    {                                                                                                                  \
+        sizeof(calo_tune_options), 7, NULL, NULL                                                                       \
+    }
+
+/* Times every kernel that can do what the request asks for, the device maker's libraries' too, on the request's shapes with
+ * random numbers, and keeps the fastest in the context's tuning file, beside what it holds already. The winner is another
+ * than the standard one only where its median is smaller by more than 3 % and it was faster in three rounds of four.
+ * Contexts that are opened later choose by it; this one goes on as before. `options` may be NULL. What was measured before
+ * a failure or a stop is kept. The weights leave the device until they are used again: no job of the model may be open.
+ * *report is the caller's, NULL on failure. */
+CALO_API calo_status calo_tune(calo_model *model, const calo_request *request, const calo_tune_options *options,
+                               calo_tune_report **report);
+CALO_API void calo_free_tune_report(calo_tune_report **report);
 
 /* ---- jobs: a request, step by step ------------------------------------------------------------------------------ */
 

@@ -1,4 +1,4 @@
-/* Opening and closing a context. */
+/* What a context says: devices, failures, log lines. Opening one is pipelines/open.c's. */
 #include "context.h"
 #include "shim.h"
 
@@ -21,42 +21,6 @@ void calo_log(const calo_context *context, calo_log_level level, const char *for
     vsnprintf(sentence, sizeof sentence, format, list);
     va_end(list);
     context->on_log(context->user, level, sentence);
-}
-
-calo_status calo_open(calo_context **context, const calo_open_options *options)
-{
-    calo_context *made = calo_alloc(1, sizeof *made);
-    *context = made;
-    if (!made)
-        return CALO_EMEMORY;
-    if (options && options->size != sizeof *options)
-        return calo_fail(&made->fault, CALO_EUSAGE,
-                         "calo_open: the options' size is %zu, this library expects %zu; use CALO_OPEN_OPTIONS_INIT",
-                         options->size, sizeof *options);
-    if (options) {
-        made->on_log = options->on_log;
-        made->user = options->user;
-    }
-    const char *device = options ? options->device : NULL;
-    if (device && strcmp(device, "none") == 0)
-        return CALO_OK;
-    const calo_adopted adopted = { options ? options->cuda_context : NULL, options ? options->cuda_stream : NULL };
-    calo_status status = calo_device_open(device, &adopted, &made->device, &made->fault);
-    char id[16];
-    if (status == CALO_OK)
-        calo_log(made, CALO_LOG_INFO, "device %s, %s, %d compute units", calo_device_id(&made->device->info, id),
-                 made->device->info.name, made->device->info.compute_units);
-    return status;
-}
-
-void calo_close(calo_context **context)
-{
-    if (!context || !*context)
-        return;
-    if ((*context)->device)
-        (*context)->device->api->close((*context)->device);
-    calo_free(*context);
-    *context = NULL;
 }
 
 const char *calo_error(const calo_context *context)

@@ -1,4 +1,4 @@
-/* A context: a device, the sentence of the last failure, and where log lines go. */
+/* A context: a device with its measured choices, the sentence of the last failure, and where log lines go. */
 #ifndef CALO_CONTEXT_H
 #define CALO_CONTEXT_H
 
@@ -11,6 +11,8 @@ struct calo_context {
     calo_fault fault;    /* of the last call */
     void (*on_log)(void *user, calo_log_level level, const char *sentence);
     void *user;
+    struct calo_tuning *tuning; /* the device's measured choices, or NULL: device->info.tuning */
+    char tuning_path[1024];     /* their file; "": none */
 };
 
 void calo_log(const calo_context *context, calo_log_level level, const char *format, ...)

@@ -27,6 +27,7 @@ typedef struct calo_device_info {
     int base_alignment;        /* bytes to which a tensor's offset is rounded */
     double peak_flops;         /* f32 multiply-adds count two; 0 until probed (kernels/probe) */
     double peak_bandwidth;     /* bytes/s; 0 until probed */
+    const struct calo_tuning *tuning; /* which kernels were measured to be the fastest (kernels/tuning.h); NULL: unknown */
 } calo_device_info;
 
 /* How the loads of CUDA's tensor memory accelerator (sm_90) see a 16-bit tensor: dimensions from the innermost, dense one

@@ -5,6 +5,8 @@
 #include "check.h"
 #include "ledger.h"
 #include "sources.h"
+#include "tuner.h"
+#include "tuning.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,21 +108,20 @@ void calo_download(calo_run *run, calo_tensor t, void *to)
 
 /* ---- choosing --------------------------------------------------------------------------------------------------- */
 
-static bool can(const calo_variant *variant, const calo_call *call, const calo_device_info *info)
+bool calo_can(const calo_variant *variant, const calo_call *call, const calo_device_info *info)
 {
     return variant->backend == info->backend && (!variant->capability || variant->capability == info->capability) &&
-           variant->supports(call, info);
+           !(variant->vendor & ~info->vendor) && variant->supports(call, info);
 }
 
-const calo_variant *calo_choose(const calo_run *run, const calo_call *call)
+/* By the table's own order, which knows nothing of measurements. */
+static const calo_variant *choose_by_rule(const calo_run *run, const calo_call *call)
 {
     int class = run->info.class == CALO_CPU_CLASS ? CALO_PREFER_CPU : CALO_PREFER_GPU;
     const calo_variant *any = NULL;
-    if (run->forced && run->forced_op == call->op)
-        return can(run->forced, call, &run->info) ? run->forced : NULL;
     for (int i = 0; i < call->op->variant_count; i++) {
         const calo_variant *variant = &call->op->variants[i];
-        if (!can(variant, call, &run->info))
+        if (!calo_can(variant, call, &run->info))
             continue;
         if (variant->prefer & class && (!variant->suits || variant->suits(call, &run->info)))
             return variant;
@@ -128,6 +129,32 @@ const calo_variant *calo_choose(const calo_run *run, const calo_call *call)
             any = variant;
     }
     return any;
+}
+
+/* The variant and the value of each of its tunables: what is forced, what was measured, what the table prefers. */
+static const calo_variant *choose(const calo_run *run, const calo_call *call, int values[CALO_MAX_TUNABLES])
+{
+    const bool forced = run->forced && run->forced_op == call->op;
+    const calo_choice *measured = run->info.tuning && !forced ? calo_tuning_find(run->info.tuning, call) : NULL;
+    const calo_variant *variant = forced ? run->forced : measured ? measured->variant : NULL;
+    if (variant && !calo_can(variant, call, &run->info)) {
+        if (forced)
+            return NULL;
+        variant = NULL;
+        measured = NULL;
+    }
+    if (!variant)
+        variant = choose_by_rule(run, call);
+    for (int i = 0; variant && i < CALO_MAX_TUNABLES && variant->tunables[i].name; i++)
+        values[i] = measured ? measured->values[i]
+                             : variant->tunables[i].values[forced && run->forced_tuning ? run->forced_tuning[i] : 0];
+    return variant;
+}
+
+const calo_variant *calo_choose(const calo_run *run, const calo_call *call)
+{
+    int values[CALO_MAX_TUNABLES];
+    return choose(run, call, values);
 }
 
 /* ---- the door --------------------------------------------------------------------------------------------------- */
@@ -147,12 +174,11 @@ static bool sound(const calo_call *call, calo_fault *fault)
     return true;
 }
 
-static void launch(calo_run *run, calo_call *call, const calo_variant *variant)
+static void launch(calo_run *run, calo_call *call, const calo_variant *variant, const int *values)
 {
-    int values[CALO_MAX_TUNABLES] = { 0 };
-    for (int i = 0; i < CALO_MAX_TUNABLES && variant->tunables[i].name; i++)
-        values[i] = variant->tunables[i].values[variant == run->forced && run->forced_tuning ? run->forced_tuning[i] : 0];
     call->tuning = values;
+    if (run->lesson)
+        calo_lesson_note(run->lesson, call);
 
     calo_witness witness = { 0 };
     bool check = run->check && run->device;
@@ -205,7 +231,8 @@ calo_tensor calo_perform(calo_run *run, calo_call *call)
 {
     bool given = calo_present(call->out);
     if (!calo_failed(run) && infer(call, run->fault)) {
-        const calo_variant *variant = calo_choose(run, call);
+        int values[CALO_MAX_TUNABLES] = { 0 };
+        const calo_variant *variant = choose(run, call, values);
         char shapes[160];
         if (!given)
             calo_arena_take(run->arena, &call->out, run->fault);
@@ -213,7 +240,7 @@ calo_tensor calo_perform(calo_run *run, calo_call *call)
             calo_fail(run->fault, CALO_EUSAGE, "%s: no kernel for %s on %s", call->op->name,
                       calo_call_text(call, shapes, sizeof shapes), run->info.name);
         else if (!calo_failed(run))
-            launch(run, call, variant);
+            launch(run, call, variant, values);
     }
     for (int i = 0; i < CALO_MAX_INPUTS; i++)
         if (call->in[i].taken)

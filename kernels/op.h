@@ -15,20 +15,25 @@
 #define CALO_MAX_TUNABLES 4
 #define CALO_MAX_ARGUMENTS 48
 #define CALO_MAX_SCRATCH 8
+#define CALO_MAX_TRAITS 8
+#define CALO_ARGS_ROOM 128 /* bytes: the most that an op's args take */
 
 typedef struct calo_op calo_op;
 typedef struct calo_variant calo_variant;
 typedef struct calo_ledger calo_ledger;
+typedef struct calo_lesson calo_lesson;
+typedef struct calo_tuning calo_tuning;
 
 /* ---- run -------------------------------------------------------------------------------------------------------- */
 
 typedef struct calo_run {
     calo_device *device;          /* NULL: plan mode, nothing is launched, everything is accounted */
-    calo_device_info info;        /* what variants are chosen for */
+    calo_device_info info;        /* what variants are chosen for, and by which measurements */
     calo_arena *arena;            /* activations */
     calo_type dtype;              /* of activations: f32, f16 or bf16 */
     calo_fault *fault;            /* first error */
     calo_ledger *ledger;          /* books for plan and profile, or NULL */
+    calo_lesson *lesson;          /* takes down every different call (tuner.h), or NULL */
     bool profile;                 /* wait for each op and book its time */
     bool check;                   /* also run each op on its reference; a departure is an error */
     const char *label;            /* the part of the model that runs now, for messages: "unet", "vae" */
@@ -84,6 +89,10 @@ struct calo_op {
      * unpacked to their logical dims, NULL where absent; integers are exact. Both come from reference.c, see there. */
     void (*reference)(const calo_call *call, const double *const *in, double *out);
     void (*naive)(const calo_call *call, const float *const *in, float *out);
+    /* What beside shapes and types decides how much work a call is: numbers of its args, at most CALO_MAX_TRAITS; returns
+     * how many. NULL: nothing. Calls that are alike in all of that share a measured choice. */
+    int (*traits)(const calo_call *call, int64_t *values);
+    size_t args_size;             /* bytes behind a call's args, which hold no pointer; 0: it has none */
     const calo_variant *variants; /* in order of preference */
     int variant_count;
 };
@@ -93,8 +102,9 @@ typedef struct calo_tunable {
     int values[6];    /* the first is the default; ends with 0 or at 6 */
 } calo_tunable;
 
-/* Of the device's backend, the door takes the first row that prefers the device's class, supports the call and suits it,
-   else the first that supports it. So `supports` says only where a kernel is correct, and tests run every variant on
+/* The door takes what was measured to be the fastest for such a call (tuning.h), where that is known. Otherwise, of the
+   device's backend, the first row that prefers the device's class, supports the call and suits it, else the first that
+   supports it. So `supports` says only where a kernel is correct, and tests run every variant on
    every device of its backend. */
 enum { CALO_PREFER_CPU = 1, CALO_PREFER_GPU = 2 };
 
@@ -106,6 +116,7 @@ struct calo_variant {
     const char *entry;
     calo_tunable tunables[CALO_MAX_TUNABLES];
     int capability;      /* CUDA: the only one that it is compiled for; 0: any */
+    unsigned vendor;     /* the library that it is, CALO_VENDOR_BLAS or CALO_VENDOR_DNN; 0: it is ours */
     bool rounds_factors; /* a factor that it computes (attention's probabilities) goes into a product in the activations'
                             type, as tensor cores take it: its error may be that of one such rounding larger */
     bool (*supports)(const calo_call *call, const calo_device_info *info);
@@ -130,6 +141,9 @@ calo_tensor calo_perform(calo_run *run, calo_call *call);
 
 /* The variant that calo_perform would take, NULL when none supports the call. */
 const calo_variant *calo_choose(const calo_run *run, const calo_call *call);
+
+/* Whether the variant is one of the device's that gives the right result for the call. */
+bool calo_can(const calo_variant *variant, const calo_call *call, const calo_device_info *info);
 
 /* Every op, for tests and benches. */
 extern const calo_op *const calo_ops[];

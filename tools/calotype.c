@@ -50,6 +50,12 @@ static const command commands[] = {
       "references "
       "are plain loops. FLOW is txt2img, img2img or inpaint.",
       "check txt2img --model tools/demo/model --prompt x --steps 1 --width 64 --height 64", 1, command_check },
+    { "tune", TUNE, "FLOW --model PATH [options of that flow]", "time each kernel on a flow's shapes, keep the fastest",
+      "Times every kernel that can do what a flow asks for, with each of its tile sizes, those of the device maker's "
+      "libraries too, and keeps the fastest for each shape in a file, by which later runs choose. Another than the "
+      "standard one is kept only where it is faster by more than 3 %, and in three rounds of four. FLOW is txt2img, "
+      "img2img or inpaint.",
+      "tune txt2img --model layout:sd15 --steps 1", 1, command_tune },
     { "info", INFO, "MODEL [--json]", "say what a model is, and why it was taken for that",
       "Says what a model is: architecture, parts, parameters, types, and why.", "info sd15.safetensors", 1,
       command_info },

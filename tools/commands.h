@@ -13,6 +13,7 @@ int command_grid(options *o);
 int command_plan(options *o);
 int command_profile(options *o);
 int command_check(options *o);
+int command_tune(options *o);
 int command_info(options *o);
 int command_devices(options *o);
 int command_make_random(options *o);
@@ -64,6 +65,7 @@ bool progress_cancelled(void);
 int progress_load(void *user, uint64_t done, uint64_t total);
 int progress_read(void *user, uint64_t done, uint64_t total); /* a file that is hashed; its name is `user` */
 void progress_step(const calo_progress *progress, int pictures);
+int progress_call(void *user, int done, int total, const char *call); /* of calls that are timed; `user` is not read */
 void progress_cell(int done, int of); /* the cell of a grid that the steps belong to */
 void progress_end(void);              /* clears the bar */
 double progress_now(void);            /* seconds */

@@ -154,6 +154,8 @@ static const option table[] = {
          "the type of activations", "auto"),
     { "--threads", "N", OPTION_INTEGER, device, LOADS, FIELD(threads), 1, 4096, 0, "1 … 4096", NULL, NULL,
       "processor threads of a PoCL device", "all" },
+    TEXT("--tuning", "FILE", OPTION_PATH, device, LOADS, FIELD(tuning), NULL, NULL,
+         "what calotype tune measured and the device chooses its kernels by; or none", "the user's own for the device"),
     TEXT("--memory-limit", "BYTES", OPTION_BYTES, device, LOADS, FIELD(memory_limit), NULL, NULL,
          "of device memory, also 9GB or 512MB; the model's parts take turns where they do not fit", "what there is"),
 

@@ -24,9 +24,10 @@ enum {
     MAKE_RANDOM = 1 << 11,
     MANUAL = 1 << 12,
     COMPLETION = 1 << 13,
+    TUNE = 1 << 14,
     FLOWS = TXT2IMG | IMG2IMG | INPAINT,
-    STUDIES = PLAN | PROFILE | CHECK, /* these run or plan a flow, whose name they take, and most of its options */
-    ALL_COMMANDS = (1 << 14) - 1
+    STUDIES = PLAN | PROFILE | CHECK | TUNE, /* these run or plan a flow, whose name they take, and most of its options */
+    ALL_COMMANDS = (1 << 15) - 1
 };
 
 enum { REGION_LIMIT = 8, FOLDER_LIMIT = 64, WORD_LIMIT = 2, OPTION_SENTENCE = 512 };
@@ -35,10 +36,10 @@ enum { REGION_LIMIT = 8, FOLDER_LIMIT = 64, WORD_LIMIT = 2, OPTION_SENTENCE = 51
 typedef struct command command;
 
 typedef struct options {
-    const command *flow; /* txt2img, img2img or inpaint: the command, or the first word of plan, profile and check */
+    const command *flow; /* txt2img, img2img or inpaint: the command, or the first word of a study */
     const char *words[WORD_LIMIT]; /* what stands without an option's name: a flow, MODEL, IMAGE, STATE */
     const char *model, *refiner, *vae, *text_encoder, *prediction, *variant;
-    const char *init, *mask, *output, *suspend, *device;
+    const char *init, *mask, *output, *suspend, *device, *tuning;
     char *axes[2];                     /* of a grid: "scheduler=ddim,euler"; NULL: none */
     const char *folders[FOLDER_LIMIT]; /* where `again` looks for models */
     int folder_count, threads, suspend_at, dtype;

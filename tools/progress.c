@@ -66,6 +66,19 @@ int progress_read(void *user, uint64_t done, uint64_t total)
     return interrupted;
 }
 
+int progress_call(void *user, int done, int total, const char *call)
+{
+    (void)user;
+    if (!silent && terminal && total) {
+        char tail[96];
+        snprintf(tail, sizeof tail, "%d/%d  %.48s", done, total, call);
+        draw("tuning", (double)done / total, tail);
+    } else if (!silent && done < total) {
+        fprintf(stderr, "tuning %d/%d  %s\n", done + 1, total, call);
+    }
+    return interrupted;
+}
+
 void progress_cell(int done, int of)
 {
     cell = done;

@@ -64,6 +64,7 @@ int session_open_device(session *s, const options *o, const char *device)
     calo_open_options open_options = CALO_OPEN_OPTIONS_INIT;
     open_options.device = device;
     open_options.on_log = print_log;
+    open_options.tuning = o->tuning && strcmp(o->tuning, "none") == 0 ? "" : o->tuning;
     const calo_status opened = calo_open(&s->context, &open_options);
     return opened ? session_fail(s, opened) : 0;
 }

@@ -65,12 +65,20 @@ static const calo_variant variants[] = {
       .launch = launch },
 };
 
+static int traits(const calo_call *call, int64_t *values)
+{
+    values[0] = *(const calo_activation *)call->args;
+    return 1;
+}
+
 const calo_op calo_op_activation = {
     .name = "activation",
     .infer = infer,
     .cost = cost,
     .reference = calo_activation_double,
     .naive = calo_activation_float,
+    .traits = traits,
+    .args_size = sizeof(calo_activation),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

@@ -265,7 +265,7 @@ enum { DNN_WORKSPACE = 64 << 20 };
 static bool fits_dnn(const calo_call *call, const calo_device_info *info)
 {
     const calo_attention_args *args = call->args;
-    return info->vendor & CALO_VENDOR_DNN && fits_wide(call, info) && head_dim(call) <= 128 && !args->causal &&
+    return fits_wide(call, info) && head_dim(call) <= 128 && !args->causal &&
            call->in[0].dims[0] == call->in[1].dims[0];
 }
 
@@ -294,10 +294,19 @@ static const calo_variant variants[] = {
       .entry = "attention_mma", .rounds_factors = true, .supports = fits_mma, .launch = launch_mma },
     { .name = "wide", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
       .entry = "attention_wide", .rounds_factors = true, .supports = fits_wide, .launch = launch_wide },
-    { .name = "cudnn", .backend = CALO_CUDA, .rounds_factors = true, .supports = fits_dnn, .launch = launch_dnn },
+    { .name = "cudnn", .backend = CALO_CUDA, .vendor = CALO_VENDOR_DNN, .rounds_factors = true, .supports = fits_dnn,
+      .launch = launch_dnn },
     { .name = "warp", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "attention/attention.cu",
       .entry = "attention_warp", .supports = any, .launch = launch_warp },
 };
+
+static int traits(const calo_call *call, int64_t *values)
+{
+    const calo_attention_args *args = call->args;
+    values[0] = args->heads;
+    values[1] = args->causal;
+    return 2;
+}
 
 const calo_op calo_op_attention = {
     .name = "attention",
@@ -305,6 +314,8 @@ const calo_op calo_op_attention = {
     .cost = cost,
     .reference = calo_attention_double,
     .naive = calo_attention_float,
+    .traits = traits,
+    .args_size = sizeof(calo_attention_args),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

@@ -189,8 +189,7 @@ enum { DNN_WORKSPACE = 256 << 20 };
 
 static bool fits_dnn(const calo_call *call, const calo_device_info *info)
 {
-    return info->vendor & CALO_VENDOR_DNN && fits_wgmma(call, info) &&
-           ((const calo_conv2d_args *)call->args)->activation == CALO_LINEAR &&
+    return fits_wgmma(call, info) && ((const calo_conv2d_args *)call->args)->activation == CALO_LINEAR &&
            !calo_present(call->in[CALO_SLOT_CHANNEL_BIAS]) && !calo_present(call->in[CALO_SLOT_RESIDUAL]);
 }
 
@@ -232,10 +231,19 @@ static const calo_variant variants[] = {
     { .name = "mma_small", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_mma", .tunables = { { "TILE_M", { 64 } }, { "TILE_PANELS", { 2, 4 } } }, .supports = fits_mma,
       .launch = launch_mma },
-    { .name = "cudnn", .backend = CALO_CUDA, .supports = fits_dnn, .launch = launch_dnn },
+    { .name = "cudnn", .backend = CALO_CUDA, .vendor = CALO_VENDOR_DNN, .supports = fits_dnn, .launch = launch_dnn },
     { .name = "floats", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_tile", .tunables = { { "PER", { 4, 8 } } }, .supports = any, .launch = launch_floats },
 };
+
+static int traits(const calo_call *call, int64_t *values)
+{
+    const calo_conv2d_args *a = call->args;
+    const int64_t all[] = { a->stride, a->pad_top, a->pad_left, a->pad_bottom, a->pad_right, a->upsample, a->activation };
+    for (int i = 0; i < 7; i++)
+        values[i] = all[i];
+    return 7;
+}
 
 const calo_op calo_op_conv2d = {
     .name = "conv2d",
@@ -243,6 +251,8 @@ const calo_op calo_op_conv2d = {
     .cost = cost,
     .reference = calo_conv2d_double,
     .naive = calo_conv2d_float,
+    .traits = traits,
+    .args_size = sizeof(calo_conv2d_args),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

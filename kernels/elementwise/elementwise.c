@@ -93,6 +93,7 @@ const calo_op calo_op_combine = {
     .cost = cost_combine,
     .reference = calo_combine_double,
     .naive = calo_combine_float,
+    .args_size = sizeof(calo_combine_args),
     .variants = combine_variants,
     .variant_count = sizeof combine_variants / sizeof *combine_variants,
 };

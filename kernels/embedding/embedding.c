@@ -103,6 +103,7 @@ const calo_op calo_op_tokens = {
     .cost = cost_tokens,
     .reference = calo_tokens_double,
     .naive = calo_tokens_float,
+    .args_size = sizeof(calo_tokens_args),
     .variants = token_variants,
     .variant_count = sizeof token_variants / sizeof *token_variants,
 };
@@ -193,6 +194,7 @@ const calo_op calo_op_timesteps = {
     .cost = cost_timesteps,
     .reference = calo_timesteps_double,
     .naive = calo_timesteps_float,
+    .args_size = sizeof(calo_timesteps_args),
     .variants = timestep_variants,
     .variant_count = sizeof timestep_variants / sizeof *timestep_variants,
 };

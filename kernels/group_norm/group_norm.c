@@ -188,12 +188,22 @@ static const calo_variant variants[] = {
       .entry = "group_norm_element", .tunables = { { "CHUNKS", { 256, 64 } } }, .supports = any, .launch = launch_spread },
 };
 
+static int traits(const calo_call *call, int64_t *values)
+{
+    const calo_group_norm_args *args = call->args;
+    values[0] = args->groups;
+    values[1] = args->activation;
+    return 2;
+}
+
 const calo_op calo_op_group_norm = {
     .name = "group_norm",
     .infer = infer,
     .cost = cost,
     .reference = calo_group_norm_double,
     .naive = calo_group_norm_float,
+    .traits = traits,
+    .args_size = sizeof(calo_group_norm_args),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

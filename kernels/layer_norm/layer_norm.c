@@ -62,6 +62,7 @@ const calo_op calo_op_layer_norm = {
     .cost = cost,
     .reference = calo_layer_norm_double,
     .naive = calo_layer_norm_float,
+    .args_size = sizeof(double),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

@@ -175,11 +175,6 @@ static void launch_wgmma(calo_run *run, const calo_call *call, const calo_varian
 /* cuBLASLt's sums to scratch, then the epilogue, as with splits of k; straight to y where there is no epilogue. */
 enum { BLAS_WORKSPACE = 32 << 20 };
 
-static bool fits_blas(const calo_call *call, const calo_device_info *info)
-{
-    return info->vendor & CALO_VENDOR_BLAS && fits_mma(call, info);
-}
-
 static bool is_plain(const calo_call *call)
 {
     return !gated(call) && *(const calo_activation *)call->args == CALO_LINEAR && !calo_present(call->in[CALO_SLOT_BIAS]) &&
@@ -231,11 +226,17 @@ static const calo_variant variants[] = {
     { .name = "mma_small", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_mma", .tunables = { { "TILE_M", { 64 } }, { "TILE_PANELS", { 2, 4 } } }, .supports = fits_mma,
       .launch = launch_mma },
-    { .name = "cublas", .backend = CALO_CUDA, .source = "linear/linear.cu", .entry = "linear_sum", .supports = fits_blas,
-      .launch = launch_blas },
+    { .name = "cublas", .backend = CALO_CUDA, .vendor = CALO_VENDOR_BLAS, .source = "linear/linear.cu",
+      .entry = "linear_sum", .supports = fits_mma, .launch = launch_blas },
     { .name = "floats", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_tile", .tunables = { { "PER", { 4, 8 } } }, .supports = any, .launch = launch_floats },
 };
+
+static int traits(const calo_call *call, int64_t *values)
+{
+    values[0] = *(const calo_activation *)call->args;
+    return 1;
+}
 
 const calo_op calo_op_linear = {
     .name = "linear",
@@ -243,6 +244,8 @@ const calo_op calo_op_linear = {
     .cost = cost,
     .reference = calo_linear_double,
     .naive = calo_linear_float,
+    .traits = traits,
+    .args_size = sizeof(calo_activation),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

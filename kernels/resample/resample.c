@@ -110,12 +110,20 @@ static const calo_variant variants[] = {
       .launch = launch_number },
 };
 
+static int traits(const calo_call *call, int64_t *values)
+{
+    values[0] = ((const calo_resample_args *)call->args)->bilinear;
+    return 1;
+}
+
 const calo_op calo_op_resample = {
     .name = "resample",
     .infer = infer,
     .cost = cost,
     .reference = calo_resample_double,
     .naive = calo_resample_float,
+    .traits = traits,
+    .args_size = sizeof(calo_resample_args),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

@@ -145,6 +145,7 @@ const calo_op calo_op_rescale = {
     .cost = cost,
     .reference = calo_rescale_double,
     .naive = calo_rescale_float,
+    .args_size = sizeof(calo_rescale_args),
     .variants = variants,
     .variant_count = sizeof variants / sizeof *variants,
 };

@@ -53,6 +53,7 @@ static void results_stay_on_the_device(void **state)
     calo_model *model = NULL;
     calo_image *images[COUNT];
     calo_open_options options = CALO_OPEN_OPTIONS_INIT;
+    options.tuning = "";
     options.cuda_context = own;
     options.cuda_stream = stream;
     assert_int_equal(calo_open(&context, &options), CALO_OK);
@@ -106,7 +107,9 @@ static void memory_is_asked_for_first(void **state)
     calo_model *model = NULL;
     calo_image *images[COUNT];
     calo_request request = small_request();
-    assert_int_equal(calo_open(&context, NULL), CALO_OK);
+    calo_open_options options = CALO_OPEN_OPTIONS_INIT;
+    options.tuning = "";
+    assert_int_equal(calo_open(&context, &options), CALO_OK);
     emulated_memory(1 << 20);
     assert_int_equal(calo_load(context, model_path, NULL, &model), CALO_EMEMORY);
     assert_non_null(strstr(calo_error(context), "bytes of device memory are needed, the largest piece"));

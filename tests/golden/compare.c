@@ -318,7 +318,7 @@ static bool run_case(const setup *s, char **field)
     snprintf(c.options, sizeof c.options, "%s", field[OPTIONS]);
     char *text = c.options, *flow = *text == '-' ? "txt2img" : next_word(&text);
     char *words[] = { (char *)s->calotype, flow,     "--model", c.model,    "--prompt", field[PROMPT], "--dtype",
-                      field[DTYPE],        "--dump", c.dump,    "--output", c.png,      "--quiet" };
+                      field[DTYPE],        "--dump", c.dump,    "--output", c.png,      "--quiet", "--tuning=none" };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         c.words[c.count++] = words[i];
     snprintf(c.dump, sizeof c.dump, "%s/%s.safetensors", s->work, field[NAME]);

@@ -323,7 +323,7 @@ static bool batch_alone(trial *t, const unsigned char *after)
     for (int i = 0; i < CALO_MAX_INPUTS; i++)
         if (c->batched >> i & 1)
             call.in[i] = calo_batches(call.in[i], batches - 1, 1);
-    if (!t->variant->supports(&call, &c->run.info))
+    if (!calo_can(t->variant, &call, &c->run.info))
         return true;
     call.out = check_output(c, calo_batches(y, batches - 1, 1));
     if (!calo_present(call.out) || failed_run(t, "a single batch"))
@@ -468,7 +468,7 @@ static void try_call(trial *t)
         t->variant = &op->variants[i];
         if (c->filter.variant && fnmatch(c->filter.variant, t->variant->name, 0) != 0)
             continue;
-        if (t->variant->supports(&t->call, &c->run.info))
+        if (calo_can(t->variant, &t->call, &c->run.info))
             try_variant(t, i);
     }
 }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,17 @@ static void read_file(const char *path, char *text, size_t size)
         fclose(file);
 }
 
+/* What opens a device is not to choose its kernels by a file of the user's. */
+static bool takes_tuning(const char *command)
+{
+    static const char *const commands[] = { "txt2img", "img2img", "inpaint", "resume", "again", "grid", "profile", "check",
+                                            "tune" };
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(commands[i], command) == 0)
+            return true;
+    return false;
+}
+
 outcome run_command(const char *const *words, double interrupt_after_s, int threads)
 {
     outcome result = { .status = -1 };
@@ -41,6 +53,10 @@ outcome run_command(const char *const *words, double interrupt_after_s, int thre
     int count = 1, status;
     posix_spawn_file_actions_t actions;
     pid_t child;
+    if (*words && takes_tuning(*words)) {
+        all[count++] = (char *)*words++;
+        all[count++] = "--tuning=none";
+    }
     while (*words && count < 63)
         all[count++] = (char *)*words++;
     snprintf(out, sizeof out, "%s/stdout.txt", work_path);

@@ -32,7 +32,8 @@ static const struct {
                      { "resume", RESUME },   { "again", AGAIN },          { "grid", GRID },
                      { "plan", PLAN },       { "profile", PROFILE },      { "check", CHECK },
                      { "info", INFO },       { "devices", DEVICES },      { "make-random", MAKE_RANDOM },
-                     { "manual", MANUAL },   { "completion", COMPLETION } };
+                     { "manual", MANUAL },   { "completion", COMPLETION },
+                     { "tune", TUNE } };
 enum { COMMANDS = sizeof all_commands / sizeof *all_commands };
 
 static void expect(outcome o, int status, const char *word)
@@ -134,6 +135,8 @@ static void combinations(void **state)
     expect_refusal(RUN("again", "/nowhere/x.png"), 3, "/nowhere/x.png");
     expect_refusal(RUN("plan", "--model", model_path), 2, "txt2img");
     expect_refusal(RUN("plan", "resume", "--model", model_path), 2, "txt2img");
+    expect_refusal(RUN("tune", "--model", model_path), 2, "txt2img");
+    expect_refusal(RUN("tune", "txt2img"), 2, "--model");
     expect_refusal(RUN("help", "paint"), 2, "paint");
 }
 

@@ -288,6 +288,9 @@ static void other_commands(void **state)
     if (check.status)
         print_message("%s", check.errors);
     assert_int_equal(check.status, 0);
+    outcome tune = RUN("tune", "txt2img", "--model", model_path, "--prompt", "a", "--tuning", "/dev/null/x.json");
+    assert_int_equal(tune.status, 3); /* said before anything is measured */
+    assert_non_null(strstr(tune.errors, "/dev/null"));
 }
 
 /* ---- meaning ---------------------------------------------------------------------------------------------------- */

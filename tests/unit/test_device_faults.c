@@ -165,12 +165,14 @@ static calo_status draw(long n)
     calo_model *model = NULL;
     calo_image *image = NULL;
     calo_request request = CALO_REQUEST_INIT;
+    calo_open_options options = CALO_OPEN_OPTIONS_INIT;
+    options.tuning = "";
     request.prompt = "a red house";
     request.steps = 1;
     request.width = request.height = 16;
     calls = 0;
     fails_at = n;
-    calo_status status = calo_open(&context, NULL);
+    calo_status status = calo_open(&context, &options);
     if (!status)
         status = calo_load(context, DEMO, NULL, &model);
     if (!status)
