@@ -1,5 +1,6 @@
 /* Writing PNG (W3C, second edition) over zlib. */
 #include "png.h"
+#include "text/unicode.h"
 
 #include <string.h>
 #include <zlib.h>
@@ -44,21 +45,34 @@ static bool to_latin1(const char *text, uint8_t *out, size_t *size)
     return true;
 }
 
+/* UTF-8 in `out`, which has room for three times the text: bytes that are not UTF-8 become U+FFFD. */
+static calo_status to_utf8(const char *text, uint8_t *out, size_t *size, calo_fault *fault)
+{
+    calo_codes codes = { 0 };
+    *size = 0;
+    if (!calo_unicode_decode(text, strlen(text), &codes, fault))
+        for (size_t i = 0; i < codes.count; i++)
+            *size += (size_t)calo_unicode_encode(codes.at[i], out + *size);
+    calo_codes_free(&codes);
+    return fault->status;
+}
+
 static calo_status put_text(calo_writer *writer, const calo_png_text *text, calo_fault *fault)
 {
     const size_t key = strlen(text->key), length = strlen(text->text);
-    uint8_t *body = calo_alloc(key + length + 8, 1);
-    size_t latin;
+    uint8_t *body = calo_alloc(key + 3 * length + 9, 1); /* an encoder may write 4 bytes at the end */
+    size_t size;
     if (!body)
         return calo_fail(fault, CALO_EMEMORY, "no host memory for a PNG's text");
     memcpy(body, text->key, key);
     calo_status status;
-    if (to_latin1(text->text, body + key + 1, &latin)) {
-        status = put_chunk(writer, "tEXt", body, key + 1 + latin, fault);
+    if (to_latin1(text->text, body + key + 1, &size)) {
+        status = put_chunk(writer, "tEXt", body, key + 1 + size, fault);
     } else { /* key, 0, not compressed, method, no language, no translated key */
         memset(body + key, 0, 5);
-        memcpy(body + key + 5, text->text, length);
-        status = put_chunk(writer, "iTXt", body, key + 5 + length, fault);
+        status = to_utf8(text->text, body + key + 5, &size, fault);
+        if (!status)
+            status = put_chunk(writer, "iTXt", body, key + 5 + size, fault);
     }
     calo_free(body);
     return status;
