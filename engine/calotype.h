@@ -248,7 +248,8 @@ typedef struct calo_request {
     const char *negative;    /* UTF-8; NULL: absent */
     int width, height;       /* pixels, multiples of 8; 0: the init picture's, else the model's own size */
     int steps;               /* 1 … 1000 */
-    int count;               /* images, with seeds seed, seed + 1, … */
+    int count;               /* images, with seeds seed, seed + 1, …; of a variation: with one seed, and variation_seed,
+                                variation_seed + 1, … */
     double guidance;         /* classifier-free guidance scale; ≤ 1: no unconditional pass */
     double eta;              /* DDIM's η, 0 … 1 */
     uint64_t seed;
@@ -258,7 +259,7 @@ typedef struct calo_request {
     const char *dump;        /* a .safetensors file for what each stage produced, or NULL */
     int (*on_step)(void *user, const calo_progress *progress); /* non-zero stops: CALO_ECANCELLED */
     void *user;
-    calo_timing *timing;     /* filled on success, or NULL */
+    calo_timing *timing;     /* filled on success, its step_s meanwhile; or NULL */
     int profile;             /* wait for every op and book its time in *report */
     int check;               /* run every op on the reference as well; CALO_ENONFINITE names the first that departs */
     struct calo_report **report; /* what ran, op by op, the caller's; or NULL */
@@ -387,7 +388,8 @@ CALO_API void calo_free_tune_report(calo_tune_report **report);
 typedef struct calo_job calo_job;
 
 /* Does all that comes before the first step. The job refers to the model and the request's refiner, which must outlive it;
- * of the request it keeps a copy, pictures included. On failure *job is NULL. Close it. */
+ * of the request it keeps a copy, texts and pictures included; user, timing and report stay the caller's and must outlive
+ * it, too. On failure *job is NULL. Close it. */
 CALO_API calo_status calo_job_open(calo_model *model, const calo_request *request, calo_job **job);
 CALO_API void calo_job_close(calo_job **job);
 
@@ -405,9 +407,11 @@ CALO_API calo_status calo_job_suspend(calo_job *job, const char *path);
  * or was written with other weights. `refiner` may be NULL where the request had none. */
 CALO_API calo_status calo_job_resume(calo_model *model, calo_model *refiner, const char *path, calo_job **job);
 /* A second job that goes on from where `job` is, by another request: other prompts, guidance, seed (later noise), steps
- * or scheduler (it takes over at the nearest noise level, with no memory of earlier steps). Size, count and init are the
- * job's. Both go on, each for itself. */
+ * or scheduler (it takes over at the nearest noise level, with no memory of earlier steps). Size, count, refiner, second pass
+ * and all that concerns init and mask are the job's. Both go on, each for itself. */
 CALO_API calo_status calo_job_fork(const calo_job *job, const calo_request *request, calo_job **fork);
+/* Takes on_step, user, timing and preview_every of `watch` in place of the job's: a resumed job has none. */
+CALO_API void calo_job_watch(calo_job *job, const calo_request *watch);
 /* The job's own copy of the request; on_step, user, timing and report are NULL in a resumed one. */
 CALO_API const calo_request *calo_job_request(const calo_job *job);
 

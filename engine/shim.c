@@ -47,7 +47,7 @@ calo_status calo_file_open(const char *path, calo_file *file, calo_fault *fault)
     *file = (calo_file){ .descriptor = -1, .path = calo_copy_string(path) };
     if (!file->path)
         return calo_fail(fault, CALO_EMEMORY, "no host memory to open %s", path);
-    file->descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    file->descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe nobody writes to is not waited for */
     if (file->descriptor < 0 || fstat(file->descriptor, &about) != 0) {
         calo_fail(fault, CALO_EFILE, "%s: %s", path, strerror(errno));
         calo_file_close(file);
@@ -126,15 +126,54 @@ struct calo_writer {
     char *path, *part;
 };
 
+/* Where a link leads, to be freed; a copy of a path that is none. NULL without memory. */
+static char *follow_link(const char *path)
+{
+    enum { SIZE = 4096, MOST = 16 };
+    char target[SIZE];
+    char *at = calo_copy_string(path);
+    for (int i = 0; at && i < MOST; i++) {
+        const ssize_t length = readlink(at, target, SIZE - 1);
+        if (length < 0)
+            break;
+        target[length] = '\0';
+        const char *slash = strrchr(at, '/');
+        const size_t folder = *target == '/' || !slash ? 0 : (size_t)(slash - at + 1);
+        char *next = calo_alloc(folder + (size_t)length + 1, 1);
+        if (next) {
+            memcpy(next, at, folder);
+            memcpy(next + folder, target, (size_t)length);
+        }
+        calo_free(at);
+        at = next;
+    }
+    return at;
+}
+
+/* A part of its own for every writer, also for two processes that write the same file. */
+static int open_part(calo_writer *writer, size_t size)
+{
+    int descriptor = -1;
+    for (int i = 0; i < 1000 && descriptor < 0; i++) {
+        snprintf(writer->part, size, "%s.%ld-%d.part", writer->path, (long)getpid(), i);
+        descriptor = open(writer->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (descriptor < 0 && errno != EEXIST)
+            break;
+    }
+    return descriptor;
+}
+
 calo_status calo_writer_open(const char *path, calo_writer **writer, calo_fault *fault)
 {
     calo_writer *made = calo_alloc(1, sizeof *made);
-    size_t size = strlen(path) + sizeof ".part";
+    size_t size = 0;
+    struct stat about;
     *writer = NULL;
     if (made) {
         made->descriptor = -1;
-        made->path = calo_copy_string(path);
-        made->part = calo_alloc(size, 1);
+        made->path = follow_link(path);
+        size = made->path ? strlen(made->path) + 40 : 0;
+        made->part = size ? calo_alloc(size, 1) : NULL;
     }
     if (!made || !made->path || !made->part) {
         calo_writer_abandon(&made);
@@ -144,8 +183,11 @@ calo_status calo_writer_open(const char *path, calo_writer **writer, calo_fault 
         calo_writer_abandon(&made);
         return calo_fail(fault, CALO_EFILE, "%s is a folder, it cannot be written as a file", path);
     }
-    snprintf(made->part, size, "%s.part", path);
-    made->descriptor = open(made->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (stat(made->path, &about) == 0 && !S_ISREG(about.st_mode)) {
+        calo_writer_abandon(&made);
+        return calo_fail(fault, CALO_EFILE, "%s is no regular file, it cannot be replaced", path);
+    }
+    made->descriptor = open_part(made, size);
     if (made->descriptor < 0) {
         calo_fail(fault, CALO_EFILE, "%s cannot be written: %s", path, strerror(errno));
         made->part[0] = '\0'; /* whatever has that name is not ours to remove */

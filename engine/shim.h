@@ -32,7 +32,7 @@ void calo_file_close(calo_file *file);
 /* Reads a whole file of at most `limit` bytes. The text is followed by a 0 that `size` does not count; free it. */
 calo_status calo_read_file(const char *path, size_t limit, char **text, size_t *size, calo_fault *fault);
 
-/* A file that appears whole or not at all: written as PATH.part, synced, then renamed by `commit`. `abandon` removes
+/* A file that appears whole or not at all: written as PATH.….part beside it, synced, then renamed by `commit`. `abandon` removes
  * the part and is what `commit` does when it fails. A path that is a folder or in a missing folder is CALO_EFILE. */
 typedef struct calo_writer calo_writer;
 calo_status calo_writer_open(const char *path, calo_writer **writer, calo_fault *fault);

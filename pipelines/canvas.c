@@ -55,7 +55,8 @@ static calo_status open_mask(calo_canvas *c, const calo_request *r, calo_picture
         return fault->status;
     calo_mask_binarise(&c->mask);
     if (calo_mask_area(&c->mask) == 0)
-        return calo_fail(fault, CALO_EUSAGE, "the mask repaints nothing: no pixel of it is white (≥ ½)");
+        return calo_fail(fault, CALO_EUSAGE, "the mask repaints nothing: no pixel of it is white (≥ ½)%s",
+                         r->mask_blur > 0 ? " once it is blurred" : "");
     return CALO_OK;
 }
 

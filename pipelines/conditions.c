@@ -2,7 +2,7 @@
 #include "conditions.h"
 #include "../engine/shim.h"
 
-#include <math.h>
+#include <stdio.h>
 
 /* One text of the request through its schedule. */
 typedef struct line {
@@ -69,12 +69,14 @@ static calo_status read_score(const calo_text *text, const calo_request *r, bool
                               calo_fault *fault)
 {
     static const char *const prompts[] = { "prompt", "prompt-2" }, *const negatives[] = { "negative", "negative-2" };
+    char name[24];
     score->count = 1 + r->region_count;
     for (int i = 0; i < score->count && !fault->status; i++) {
         const calo_region *region = i ? &r->regions[i - 1] : NULL;
         const char *negative = region && region->negative ? region->negative : r->negative;
         const bool own = !region || region->negative;
-        read_voice(r, prompts, region ? region->prompt : r->prompt, region ? NULL : r->prompt_2, true, calls,
+        snprintf(name, sizeof name, "region %d", i);
+        read_voice(r, region ? (const char *const[]){ name, name } : prompts, region ? region->prompt : r->prompt, region ? NULL : r->prompt_2, true, calls,
                    &score->positive[i], fault);
         if (!guided || fault->status)
             continue;

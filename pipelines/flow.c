@@ -95,7 +95,7 @@ void calo_flow_close(calo_job *job)
     for (int i = 0; i < 2; i++)
         if (job->stages[i].model)
             calo_stage_close(&job->stages[i]);
-    calo_start_close(&job->run, &job->start);
+    calo_start_close(&job->start);
     calo_arena_free(&job->arena);
     calo_dump_free(&job->dump);
     calo_ledger_free(&job->ledger);
@@ -150,14 +150,13 @@ static void dump_texts(calo_job *job)
     calo_text_dump(&stage->text, phase->rows[group->rows[0]], "cond", &job->dump, job->run.fault);
 }
 
-static void on_tensor(void *user, calo_run *run, const char *key, int number, calo_tensor t)
+static void keep_tensor(calo_job *job, calo_run *run, const char *key, int number, bool halves, calo_tensor t)
 {
-    calo_job *job = user;
     char name[32];
     if (job->stage && number == 0 && strcmp(key, "latents") == 0) /* the last of the stage before */
         return;
     snprintf(name, sizeof name, "%s.%03d", key, calo_flow_calls(job, job->stage) + number);
-    if (t.dims[0] == 2) { /* unconditional halves of all images stand before the conditional ones */
+    if (halves) { /* unconditional halves of all images stand before the conditional ones */
         calo_dump_insert(&job->dump, run, name, calo_batches(t, 0, 1), job->frame);
         calo_dump_append(&job->dump, run, name, calo_batches(t, 1, 1));
     } else {
@@ -165,9 +164,17 @@ static void on_tensor(void *user, calo_run *run, const char *key, int number, ca
     }
 }
 
+static void on_tensor(void *user, calo_run *run, const char *key, int number, calo_tensor t)
+{
+    keep_tensor(user, run, key, number, false, t);
+}
+
 static void on_output(void *user, calo_run *run, int call, calo_tensor output)
 {
-    on_tensor(user, run, "output", call, output);
+    calo_job *job = user;
+    const calo_stage *stage = &job->stages[job->stage];
+    const bool guided = stage->conditions.phases[stage->phase].groups[0].uncond >= 0;
+    keep_tensor(job, run, "output", call, guided && output.dims[0] == 2, output);
 }
 
 /* ---- begin ------------------------------------------------------------------------------------------------------ */
@@ -198,7 +205,7 @@ static void draw(calo_job *job)
     calo_start_open(&job->run, &job->start, stage);
     for (int i = 0; i < r->count && !calo_failed(&job->run); i++)
         calo_start_frame(&job->run, &job->start, stage, i, &job->frames[i]);
-    calo_start_close(&job->run, &job->start);
+    calo_start_close(&job->start);
 }
 
 void calo_flow_begin(calo_job *job)

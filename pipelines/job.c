@@ -60,6 +60,17 @@ void calo_job_close(calo_job **job)
     *job = NULL;
 }
 
+void calo_job_watch(calo_job *job, const calo_request *watch)
+{
+    calo_request *r = &job->request;
+    r->on_step = watch->on_step;
+    r->user = watch->user;
+    r->timing = watch->timing;
+    r->preview_every = watch->preview_every;
+    job->timing.step_s = r->timing ? r->timing->step_s : NULL;
+    job->timing.step_room = r->timing ? r->timing->step_room : 0;
+}
+
 const calo_request *calo_job_request(const calo_job *job)
 {
     return &job->request;
@@ -83,6 +94,8 @@ static calo_status settle(calo_job *job)
 
 calo_status calo_job_step(calo_job *job, int *left)
 {
+    if (left)
+        *left = 0;
     if (ready(job))
         return job->run.fault->status;
     calo_flow_step(job);

@@ -1,5 +1,5 @@
 /* A job: one request, step by step. job.c has the public calls, flow.c what happens in which order, memory.c where it
-   fits, state.c files and forks. */
+   fits, suspend.c files and forks. */
 #ifndef CALO_JOB_H
 #define CALO_JOB_H
 

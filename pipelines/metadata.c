@@ -68,6 +68,8 @@ static void add_number(text *t, const char *key, double value)
     snprintf(digits, sizeof digits, "%.10g", value);
     if (strtod(digits, NULL) != value)
         snprintf(digits, sizeof digits, "%.17g", value);
+    for (char *c = digits; *c; c++)
+        *c = *c == ',' ? '.' : *c; /* whatever the locale's point is */
     add(t, key, "%s", digits);
 }
 

@@ -198,6 +198,10 @@ calo_status calo_model_digest(calo_model *model, char text[20], calo_fault *faul
         for (int i = 0; i < CALO_PARTS && !fault->status; i++)
             if (c->has[i] && !c->parts[i].borrowed)
                 digest_files(&c->parts[i], &digest, fault);
+        const char *const words[] = { c->scheduler_class, c->scheduler_json, model->prediction };
+        for (int i = 0; i < 3; i++)
+            digest = words[i] ? calo_digest(digest, (const uint8_t *)words[i], strlen(words[i])) : digest + 1;
+        digest += model->zero_snr;
         if (c->form == CALO_FORM_LAYOUT) {
             digest = calo_digest(digest, (const uint8_t *)c->path, strlen(c->path));
             digest = calo_digest(digest, (const uint8_t *)&model->dtype, sizeof model->dtype);

@@ -43,7 +43,7 @@ calo_device_info calo_model_device(const calo_model *model);
 void calo_model_part(calo_parameters *p, calo_model *model, calo_part part);
 
 /* 16 hexadecimal digits that tell the weights of one model from those of another: of every byte of its files, or of a
- * layout's name and type. Against mistakes, not against forgery. Found once. */
+ * layout's name and type, of its scheduler's configuration and what was said over it. Against mistakes, not against forgery. Found once. */
 calo_status calo_model_digest(calo_model *model, char text[20], calo_fault *fault);
 
 #endif

@@ -56,11 +56,13 @@ static calo_status compile(calo_stage *stage, int steps, const calo_share *share
 
 calo_status calo_stage_begin_at(calo_stage *stage, int call, calo_fault *fault)
 {
-    calo_program_free(&stage->program);
-    stage->begun = call;
+    calo_program *program = NULL;
     stage->schedule.config.begin = stage->first + call;
-    if (calo_scheduler_compile(stage->schedule.scheduler, &stage->schedule.config, stage->request->steps, &stage->program, fault))
+    if (calo_scheduler_compile(stage->schedule.scheduler, &stage->schedule.config, stage->request->steps, &program, fault))
         return fault->status;
+    calo_program_free(&stage->program);
+    stage->program = program;
+    stage->begun = call;
     calo_program_cut(stage->program, stage->first, stage->last);
     return CALO_OK;
 }

@@ -203,9 +203,8 @@ void calo_start_open(calo_run *run, calo_start *start, const calo_stage *stage)
     calo_free(values);
 }
 
-void calo_start_close(calo_run *run, calo_start *start)
+void calo_start_close(calo_start *start)
 {
-    (void)run;
     calo_free(start->moments);
     calo_free(start->masked);
     start->moments = start->masked = NULL;

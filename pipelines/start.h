@@ -28,7 +28,7 @@ typedef struct calo_start {
 void calo_start_open(calo_run *run, calo_start *start, const calo_stage *stage);
 /* Draws what frame number `number` begins with. */
 void calo_start_frame(calo_run *run, const calo_start *start, const calo_stage *stage, int number, calo_frame *frame);
-void calo_start_close(calo_run *run, calo_start *start); /* but the mask, which the steps need */
+void calo_start_close(calo_start *start); /* but the mask, which the steps need */
 
 /* The frame's latents, of `from`, to those that `stage` begins with, at its larger size: enlarged bilinearly, or decoded,
  * enlarged by Lanczos' filter and encoded (needs the VAE and its encoder then); noise is drawn anew from the seed. */

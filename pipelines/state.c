@@ -38,7 +38,16 @@ _Static_assert(sizeof(calo_prompt_style) == sizeof(int) && sizeof(calo_fit) == s
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
-/* cJSON prints what reads back as the same double. */
+/* With the digits that read back as the same double; cJSON's own may be one less. */
+static void add_number(cJSON *object, const char *name, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", value);
+    for (char *c = text; *c; c++)
+        *c = *c == ',' ? '.' : *c; /* whatever the locale's point is */
+    cJSON_AddRawToObject(object, name, text);
+}
+
 static void write_field(cJSON *object, const field *f, const calo_request *r)
 {
     const void *at = (const char *)r + f->offset;
@@ -52,7 +61,7 @@ static void write_field(cJSON *object, const field *f, const calo_request *r)
         cJSON_AddNumberToObject(object, f->name, *(const int *)at);
         return;
     case NUMBER:
-        cJSON_AddNumberToObject(object, f->name, *(const double *)at);
+        add_number(object, f->name, *(const double *)at);
         return;
     case LONG:
         snprintf(text, sizeof text, "%" PRIu64, *(const uint64_t *)at);
@@ -73,7 +82,7 @@ static void write_regions(cJSON *object, const calo_request *r)
         cJSON_AddStringToObject(item, "prompt", region->prompt);
         if (region->negative)
             cJSON_AddStringToObject(item, "negative", region->negative);
-        cJSON_AddNumberToObject(item, "strength", region->strength);
+        add_number(item, "strength", region->strength);
     }
 }
 

@@ -292,7 +292,7 @@ static calo_status check_weights(const calo_model *model, const char *expected, 
     if (calo_model_digest((calo_model *)model, own, fault))
         return fault->status;
     if (strcmp(own, expected) != 0)
-        return calo_fail(fault, CALO_EFILE, "%s was written with other weights than %s (their digests are %s and %s)", path,
+        return calo_fail(fault, CALO_EFILE, "%s was written with other weights, or another schedule, than %s has (their digests are %s and %s)", path,
                          model->checkpoint.path, expected, own);
     return CALO_OK;
 }
@@ -308,6 +308,17 @@ static calo_status check_models(const calo_model *model, const calo_model *refin
     if (check_weights(model, position->weights[0], path, fault))
         return fault->status;
     return refiner ? check_weights(refiner, position->weights[1], path, fault) : CALO_OK;
+}
+
+/* What no job can be asked for is a damaged file here, not wrong use. */
+static calo_status open_stated(calo_model *model, const calo_request *request, const char *path, calo_job **job)
+{
+    calo_fault *fault = &model->context->fault;
+    if (calo_job_open(model, request, job) != CALO_EUSAGE)
+        return fault->status;
+    const calo_fault why = *fault;
+    calo_fault_clear(fault);
+    return calo_fail(fault, CALO_EFILE, "%s: its request is damaged: %.300s", path, why.text);
 }
 
 calo_status calo_job_resume(calo_model *model, calo_model *refiner, const char *path, calo_job **job)
@@ -326,7 +337,7 @@ calo_status calo_job_resume(calo_model *model, calo_model *refiner, const char *
         request.init = read_image(model->context, &file, "init", fault);
         request.mask = read_image(model->context, &file, "mask", fault);
         request.refiner = refiner;
-        if (!fault->status && !calo_job_open(model, &request, job) && !check(*job, &position, path, fault)) {
+        if (!fault->status && !open_stated(model, &request, path, job) && !check(*job, &position, path, fault)) {
             calo_job *opened = *job;
             if (position.begun)
                 calo_stage_begin_at(&opened->stages[position.stage], position.begun, fault);

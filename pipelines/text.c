@@ -68,6 +68,17 @@ void calo_text_close(calo_text *text)
     *text = (calo_text){ 0 };
 }
 
+/* Nested weights multiply, and a grammar sets them no limit. */
+static calo_status check_weights(const calo_prompt_tokens *tokens, const char *text, calo_fault *fault)
+{
+    const int64_t count = (int64_t)tokens->chunks * tokens->length;
+    for (int64_t i = 0; tokens->weighted && i < count; i++)
+        if (!(tokens->weights[i] > -1e6 && tokens->weights[i] < 1e6))
+            return calo_fail(fault, CALO_EUSAGE, "a weight in the prompt '%.60s' multiplies to %g; at most 1e6 can be used", text,
+                             tokens->weights[i]);
+    return CALO_OK;
+}
+
 static bool same_text(const char *a, const char *b)
 {
     return a && b ? strcmp(a, b) == 0 : a == b;
@@ -84,7 +95,7 @@ static calo_status fill_passage(calo_text *text, calo_passage *p, const char *fi
             return calo_fail(fault, CALO_EMEMORY, "no host memory for a prompt");
         if (has(text, i) && !calo_prompt_tokenize(text->style, p->texts[i], text->model->tokenizer[i], text->tokens,
                                                   &p->tokens[i], fault) &&
-            p->tokens[i].chunks > chunks)
+            !check_weights(&p->tokens[i], p->texts[i], fault) && p->tokens[i].chunks > chunks)
             chunks = p->tokens[i].chunks;
     }
     p->length = (int64_t)chunks * text->tokens;

@@ -1,6 +1,7 @@
 /* calotype COMMAND …: finds the command and runs it. */
 #include "commands.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 static const command commands[] = {
@@ -86,7 +87,7 @@ const command *command_find(const char *name)
     return NULL;
 }
 
-int main(int count, char **words)
+static int run(int count, char **words)
 {
     options o;
     if (count < 2) {
@@ -114,4 +115,21 @@ int main(int count, char **words)
         return 0;
     }
     return c->run(&o);
+}
+
+/* A file that is opened must not get the number of a closed standard stream. */
+static void reserve_streams(void)
+{
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) < 0)
+            (void)!open("/dev/null", O_RDWR);
+}
+
+int main(int count, char **words)
+{
+    reserve_streams();
+    const int status = run(count, words);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0)
+        return complain(3, "standard output cannot be written");
+    return status;
 }

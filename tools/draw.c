@@ -38,6 +38,7 @@ int command_resume(options *o)
         s.timing.step_room = step_s ? room : 0;
         s.request.count = request->count;
         s.request.seed = request->seed;
+        s.request.variation_strength = request->variation_strength;
     }
     return session_finish(&s, o, status);
 }

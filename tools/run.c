@@ -20,6 +20,12 @@ char *session_path(const char *output, int number, int count)
     return path;
 }
 
+/* Of picture i: pictures of a variation share one. */
+static unsigned long long seed_of(const session *s, int i)
+{
+    return s->request.seed + (s->request.variation_strength > 0 ? 0 : (unsigned)i);
+}
+
 /* ---- on the way ------------------------------------------------------------------------------------------------- */
 
 typedef struct watch {
@@ -62,40 +68,16 @@ static int on_step(void *user, const calo_progress *p)
 
 /* ---- step by step ----------------------------------------------------------------------------------------------- */
 
-/* What on_step does, for a job that came from a file and has none. */
-static int after_step(watch *w, int done, int left, double begin, double step_begin)
-{
-    const double now = progress_now();
-    const calo_progress progress = { 0, done, done + left, now - step_begin, now - begin, NULL };
-    calo_timing *timing = &w->s->timing;
-    const int every = w->o->request.preview_every;
-    progress_step(&progress, 1);
-    if (timing->step_count < timing->step_room)
-        timing->step_s[timing->step_count++] = progress.step_s;
-    timing->total_s = progress.total_s;
-    if (!every || done % every)
-        return 0;
-    calo_image *preview = NULL;
-    const calo_status status = calo_job_peek(w->s->job, &preview);
-    const int exit_status = status ? session_fail(w->s, status) : save_preview(w, preview, 0, done);
-    calo_free_image(&preview);
-    return exit_status;
-}
-
 /* Steps until none is left, or until the run is to be suspended, which *suspended says. */
-static int step(watch *w, bool resumed, bool *suspended)
+static int step(watch *w, bool *suspended)
 {
     session *s = w->s;
-    const double begin = progress_now();
     for (int done = 1, left = 1; left > 0; done++) {
-        const double step_begin = progress_now();
         calo_status status = calo_job_step(s->job, &left);
         if (w->status)
             return w->status;
         if (status)
             return session_fail(s, status);
-        if (resumed && (w->status = after_step(w, done, left, begin, step_begin)))
-            return w->status;
         if (w->o->suspend && (done == w->o->suspend_at || progress_cancelled())) {
             progress_end();
             status = calo_job_suspend(s->job, w->o->suspend);
@@ -125,8 +107,14 @@ static int make(watch *w, calo_image **images, bool *suspended)
     if (!resumed && !w->o->suspend) {
         status = calo_generate(s->model, &s->request, images);
     } else {
-        status = resumed ? CALO_OK : calo_job_open(s->model, &s->request, &s->job);
-        const int exit_status = status ? 0 : step(w, resumed, suspended);
+        if (resumed) {
+            s->request.preview_every = w->o->request.preview_every ? w->o->request.preview_every
+                                                                   : calo_job_request(s->job)->preview_every;
+            calo_job_watch(s->job, &s->request);
+        } else {
+            status = calo_job_open(s->model, &s->request, &s->job);
+        }
+        const int exit_status = status ? 0 : step(w, suspended);
         if (exit_status || *suspended)
             return exit_status;
         if (!status)
@@ -198,7 +186,7 @@ static void print_json(const session *s, const options *o, char *const *paths)
     seeds = cJSON_AddArrayToObject(object, "seeds");
     for (int i = 0; i < s->request.count; i++) { /* beyond 2^53 a double would round */
         char text[24];
-        snprintf(text, sizeof text, "%llu", (unsigned long long)(s->request.seed + (uint64_t)i));
+        snprintf(text, sizeof text, "%llu", seed_of(s, i));
         cJSON_AddItemToArray(seeds, cJSON_CreateRaw(text));
     }
     char *text = cJSON_Print(object);
@@ -220,7 +208,7 @@ int session_finish(session *s, const options *o, int status)
         print_json(s, o, paths);
     else if (!status && !o->quiet)
         for (int i = 0; i < count && paths[i]; i++)
-            fprintf(stderr, "%s  seed %llu\n", paths[i], (unsigned long long)(s->request.seed + (uint64_t)i));
+            fprintf(stderr, "%s  seed %llu\n", paths[i], seed_of(s, i));
     if (!status && o->random_seed && !o->json)
         printf("%llu\n", (unsigned long long)s->request.seed);
     for (int i = 0; paths && i < count; i++)
