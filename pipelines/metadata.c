@@ -5,6 +5,7 @@
 #include "metadata.h"
 #include "../engine/image.h"
 #include "../engine/shim.h"
+#include "../engine/text/unicode.h"
 #include "../engine/weights/json.h"
 #include "../engine/weights/variants.h"
 
@@ -260,6 +261,22 @@ static void add_second_pass(text *t, const calo_request *r)
     add(t, "Hires upscaler", "%s", r->hires_pixels ? "Pixels" : "Latent");
 }
 
+/* The text with U+FFFD for what is not UTF-8, which no reader would take. Takes `bytes`; NULL without memory. */
+static char *make_valid(char *bytes)
+{
+    calo_codes codes = { 0 };
+    calo_fault fault = { 0 };
+    char *valid = NULL;
+    if (!calo_unicode_decode(bytes, strlen(bytes), &codes, &fault))
+        valid = calo_alloc(codes.count + 1, 4);
+    size_t used = 0;
+    for (size_t i = 0; valid && i < codes.count; i++)
+        used += (size_t)calo_unicode_encode(codes.at[i], (uint8_t *)valid + used);
+    calo_codes_free(&codes);
+    calo_free(bytes);
+    return valid;
+}
+
 char *calo_parameters_text(const calo_request *request, const calo_model *model, const calo_scheduler *scheduler,
                            int width, int height, uint64_t seed)
 {
@@ -282,5 +299,5 @@ char *calo_parameters_text(const calo_request *request, const calo_model *model,
         calo_free(t.bytes);
         return NULL;
     }
-    return t.bytes;
+    return make_valid(t.bytes);
 }
