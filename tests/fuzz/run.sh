@@ -16,7 +16,7 @@ config) sources="tests/fuzz/fuzz_config.c engine/weights/json.c engine/weights/c
     $(echo schedulers/*.c) engine/fault.c engine/shim.c" ;;
 checkpoint) sources="tests/fuzz/fuzz_checkpoint.c tests/fuzz/input.c $(echo engine/weights/*.c) engine/hash.c engine/fault.c
     engine/shim.c" ;;
-picture) sources="tests/fuzz/fuzz_picture.c engine/image.c $(echo engine/picture*.c) engine/png.c engine/fault.c
+picture) sources="tests/fuzz/fuzz_picture.c engine/image.c $(echo engine/picture*.c engine/text/unicode*.c) engine/png.c engine/fault.c
     engine/shim.c" ;;
 *) echo "there is no target $name" >&2; exit 2 ;;
 esac

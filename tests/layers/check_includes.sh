@@ -20,7 +20,7 @@ rule '"(\.\./engine/(fault|shim)\.h|[a-z_]+\.h)"' schedulers/*.c schedulers/*.h
 rule '"(\.\./(engine|kernels|schedulers)/[a-z_/]+\.h|[a-z_]+\.h)"' pipelines/*.c pipelines/*.h
 rule '"((\.\./)*engine/(activation|arena|device|fault|number|shim|tensor)\.h|(\.\./)?[a-z0-9_]+/[a-z0-9_]+\.h|(\.\./)?[a-z0-9_]+\.h)"' \
     kernels/*.c kernels/*.h kernels/*/*.c kernels/*/*.h
-rule '"[a-z_]+\.h"' engine/*.c engine/*.h
+rule '"([a-z_]+|text/unicode)\.h"' engine/*.c engine/*.h
 rule '"(\.\./[a-z_]+\.h|[a-z_]+\.h)"' engine/text/*.c engine/text/*.h engine/weights/*.c engine/weights/*.h
 rule '"(\.\./\.\./kernels/[a-z0-9_/]+\.h|\.\./weights/[a-z_]+\.h|\.\./[a-z_]+\.h|[a-z_]+\.h)"' engine/models/*.c engine/models/*.h
 
