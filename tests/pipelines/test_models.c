@@ -103,7 +103,8 @@ static void turns(void **state)
     assert_non_null(strstr(limited.errors, "take turns"));
     assert_true(whole == file_hash(in_work("b.safetensors")));
     assert_true(number_of(limited.output, "\"peak_device_bytes\"") <= 60e6);
-    outcome plan = RUN("plan", "txt2img", "--model", xl, "--steps", "2", "--dtype", "f32", "--json", "--memory-limit", "60MB", SMALL);
+    outcome plan = RUN("plan", "txt2img", "--model", xl, "--steps", "2", "--count", "2", "--dtype", "f32", "--json", "--memory-limit", "60MB",
+                       SMALL);
     assert_int_equal(plan.status, 0);
     assert_non_null(strstr(plan.output, "\"takes_turns\":\ttrue"));
     assert_true(number_of(plan.output, "\"peak_device_bytes\"") == number_of(limited.output, "\"peak_device_bytes\""));
