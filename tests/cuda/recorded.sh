@@ -19,8 +19,8 @@ done
 for dump in "" "--dump $work/dump.safetensors"; do
     # shellcheck disable=SC2086
     "$calotype" txt2img --quiet --device cuda --tuning none --dtype f32 --model "$work/plain" --prompt-style a1111 \
-        --prompt "[a red house:the sea at night:0.4] AND a boat :0.5" --region "0,0,32,64:a white boat" --seed 3 --count 2 \
-        --steps 7 --guidance 5 --guidance-end 0.8 --scheduler euler_a --width 64 --height 64 \
+        --prompt "[a red house:the sea at night:0.4] AND a boat :0.5" --region "0,0,16,32:a white boat" --seed 3 --count 2 \
+        --steps 5 --guidance 5 --guidance-end 0.8 --scheduler euler_a --width 32 --height 32 \
         --output "$work/phases${dump:+_dumped}.png" $dump
 done
 cmp "$work/phases-1.png" "$work/phases_dumped-1.png"
