@@ -1,6 +1,7 @@
 /* Requests: what may be asked for. */
 #include "request.h"
 #include "../engine/image.h"
+#include "../engine/png.h"
 #include "../engine/shim.h"
 #include "../schedulers/scheduler.h"
 #include "conditions.h"
@@ -9,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PIXEL_LIMIT = 16384, COUNT_LIMIT = 1000 };
+enum { COUNT_LIMIT = 1000 };
 
 int calo_request_scale(const calo_model *model)
 {
@@ -96,8 +97,8 @@ static calo_status check_ranges(const calo_request *r, calo_fault *fault)
         return calo_fail(fault, CALO_EUSAGE, "steps must be 1 … %d, not %d", CALO_MAX_STEPS, r->steps);
     if (r->count < 1 || r->count > COUNT_LIMIT)
         return calo_fail(fault, CALO_EUSAGE, "count must be 1 … %d, not %d", COUNT_LIMIT, r->count);
-    if (r->mask_padding > PIXEL_LIMIT)
-        return calo_fail(fault, CALO_EUSAGE, "mask-padding must be at most %d, not %d", PIXEL_LIMIT, r->mask_padding);
+    if (r->mask_padding > CALO_SIDE_LIMIT)
+        return calo_fail(fault, CALO_EUSAGE, "mask-padding must be at most %d, not %d", CALO_SIDE_LIMIT, r->mask_padding);
     if (r->preview_every < 0)
         return calo_fail(fault, CALO_EUSAGE, "preview-every must be 0 or more, not %d", r->preview_every);
     const uint64_t last = r->variation_strength > 0 ? r->variation_seed : r->seed;
@@ -129,7 +130,7 @@ static calo_status check_regions(const calo_request *r, calo_fault *fault)
 static calo_status check_tile(const calo_request *r, int scale, calo_fault *fault)
 {
     const int unit = 4 * scale > 32 ? 4 * scale : 32;
-    if (r->tile && (r->tile < 64 || r->tile > PIXEL_LIMIT || r->tile % unit))
+    if (r->tile && (r->tile < 64 || r->tile > CALO_SIDE_LIMIT || r->tile % unit))
         return calo_fail(fault, CALO_EUSAGE, "tile must be a multiple of %d from 64 on, not %d", unit, r->tile);
     return CALO_OK;
 }
@@ -140,8 +141,8 @@ static calo_status check_pictures(const calo_request *r, const calo_model *model
     const int *e = r->extend;
     const bool extends = e[0] || e[1] || e[2] || e[3];
     for (int i = 0; i < 4; i++)
-        if (e[i] < 0 || e[i] > PIXEL_LIMIT || e[i] % 8)
-            return calo_fail(fault, CALO_EUSAGE, "extend takes multiples of 8 up to %d, not %d", PIXEL_LIMIT, e[i]);
+        if (e[i] < 0 || e[i] > CALO_SIDE_LIMIT || e[i] % 8)
+            return calo_fail(fault, CALO_EUSAGE, "extend takes multiples of 8 up to %d, not %d", CALO_SIDE_LIMIT, e[i]);
     if (!r->init && (r->mask || r->inpaint || extends))
         return calo_fail(fault, CALO_EUSAGE, "a mask needs a picture (init) to repaint");
     if (!r->inpaint && (r->mask || extends || r->mask_padding >= 0 || r->mask_blur > 0 || r->fill != CALO_FILL_ORIGINAL))
@@ -176,19 +177,19 @@ static calo_status find_size(calo_request *r, const calo_model *model, calo_faul
     const bool open = !r->width && !r->height;
     r->width = r->width ? r->width : width;
     r->height = r->height ? r->height : height;
-    if (r->init && !part && open && (width % unit || height % unit) && width <= PIXEL_LIMIT && height <= PIXEL_LIMIT)
+    if (r->init && !part && open && (width % unit || height % unit) && width <= CALO_SIDE_LIMIT && height <= CALO_SIDE_LIMIT)
         return calo_fail(fault, CALO_EUSAGE, "the picture's %d × %d are no multiples of %d: say a width, a height and a fit "
                          "(crop, pad or stretch)", width, height, unit);
-    if (r->width < unit || r->height < unit || r->width > PIXEL_LIMIT || r->height > PIXEL_LIMIT || r->width % unit ||
+    if (r->width < unit || r->height < unit || r->width > CALO_SIDE_LIMIT || r->height > CALO_SIDE_LIMIT || r->width % unit ||
         r->height % unit)
         return calo_fail(fault, CALO_EUSAGE, "width and height must be multiples of %d up to %d, not %d × %d", unit,
-                         PIXEL_LIMIT, r->width, r->height);
+                         CALO_SIDE_LIMIT, r->width, r->height);
     if (r->init && !part && (r->width != width || r->height != height) && r->fit == CALO_FIT_NONE)
         return calo_fail(fault, CALO_EUSAGE, "the picture is %d × %d, asked for are %d × %d: say a fit (crop, pad or stretch)",
                          width, height, r->width, r->height);
-    if (r->hires > 1 && (r->width * r->hires > PIXEL_LIMIT || r->height * r->hires > PIXEL_LIMIT))
+    if (r->hires > 1 && (r->width * r->hires > CALO_SIDE_LIMIT || r->height * r->hires > CALO_SIDE_LIMIT))
         return calo_fail(fault, CALO_EUSAGE, "hires %g makes %d × %d larger than %d", r->hires, r->width, r->height,
-                         PIXEL_LIMIT);
+                         CALO_SIDE_LIMIT);
     return CALO_OK;
 }
 

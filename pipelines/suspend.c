@@ -4,6 +4,7 @@
    "register.N" and "clean" of the one that is made, f32; "generators", U32 [count, words]. What a request alone determines
    is not in it: a job is opened as any other, then its numbers are put in place. */
 #include "../engine/image.h"
+#include "../engine/png.h"
 #include "../engine/shim.h"
 #include "../engine/weights/safetensors.h"
 #include "../kernels/elementwise/elementwise.h"
@@ -225,7 +226,7 @@ static const calo_image *read_image(calo_context *context, const calo_tensor_fil
     const bool has_alpha = calo_tensor_file_find(file, alpha_name);
     const int channels = has_alpha ? 4 : 3;
     uint8_t *pixels = read_bytes(file, name, CALO_STORED_U8, 3, NULL, fault), *alpha = NULL, *whole = NULL;
-    if (pixels && (entry->dims[2] != 3 || entry->dims[0] > 16384 || entry->dims[1] > 16384))
+    if (pixels && (entry->dims[2] != 3 || entry->dims[0] > CALO_SIDE_LIMIT || entry->dims[1] > CALO_SIDE_LIMIT))
         calo_fail(fault, CALO_EFILE, "%s: '%s' is no picture", file->file.path, name);
     if (has_alpha && !fault->status)
         alpha = read_bytes(file, alpha_name, CALO_STORED_U8, 2, entry->dims, fault);

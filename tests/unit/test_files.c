@@ -5,6 +5,7 @@
 #include "../../engine/weights/checkpoint.h"
 #include "../../engine/hash.h"
 #include "../../engine/weights/names.h"
+#include "allocations.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -334,28 +335,6 @@ static void every_f8_code(void **state)
 }
 
 /* ---- memory that runs out --------------------------------------------------------------------------------------- */
-
-static long allocations_left = -1; /* −1: all succeed */
-
-void *__real_calo_alloc(size_t count, size_t size);
-void *__real_calo_resize(void *block, size_t count, size_t size);
-void *__wrap_calo_alloc(size_t count, size_t size);
-void *__wrap_calo_resize(void *block, size_t count, size_t size);
-
-static bool fails_now(void)
-{
-    return allocations_left >= 0 && allocations_left-- == 0;
-}
-
-void *__wrap_calo_alloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calo_alloc(count, size);
-}
-
-void *__wrap_calo_resize(void *block, size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calo_resize(block, count, size);
-}
 
 static void allocation_fails(void **state)
 {

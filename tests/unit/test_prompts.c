@@ -2,6 +2,8 @@
    prompts that no one means well. */
 #include "../../engine/text/prompt.h"
 #include "../../engine/shim.h"
+#include "allocations.h"
+#include "vector_text.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -19,29 +21,8 @@ static calo_tokenizer *clip, *open_clip;
 /* ---- memory that runs out -----------------------------------------------------------------------------------------
  */
 
-static long until_failure = -1; /* the allocation that fails, from 0; negative: none */
-
-void *__real_calo_alloc(size_t count, size_t size);
-void *__real_calo_resize(void *block, size_t count, size_t size);
 char *__real_calo_copy_string(const char *text);
-void *__wrap_calo_alloc(size_t count, size_t size);
-void *__wrap_calo_resize(void *block, size_t count, size_t size);
 char *__wrap_calo_copy_string(const char *text);
-
-static bool fails_now(void)
-{
-    return until_failure >= 0 && until_failure-- == 0;
-}
-
-void *__wrap_calo_alloc(size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calo_alloc(count, size);
-}
-
-void *__wrap_calo_resize(void *block, size_t count, size_t size)
-{
-    return fails_now() ? NULL : __real_calo_resize(block, count, size);
-}
 
 char *__wrap_calo_copy_string(const char *text)
 {
@@ -50,29 +31,6 @@ char *__wrap_calo_copy_string(const char *text)
 
 /* ---- files of vectors ---------------------------------------------------------------------------------------------
  */
-
-static int digit(char c)
-{
-    return c <= '9' ? c - '0' : c - 'A' + 10;
-}
-
-/* `text` without its %XX, `repeat` times. */
-static char *text_of(const char *text, size_t repeat)
-{
-    size_t unit = 0;
-    char *out = malloc(strlen(text) * repeat + 1);
-    for (const char *at = text; *at; at++)
-        if (*at == '%') {
-            out[unit++] = (char)(digit(at[1]) << 4 | digit(at[2]));
-            at += 2;
-        } else {
-            out[unit++] = *at;
-        }
-    for (size_t i = 1; i < repeat; i++)
-        memcpy(out + i * unit, out, unit);
-    out[unit * repeat] = 0;
-    return out;
-}
 
 /* Cuts the next field off a line; NULL behind the last. */
 static char *field(char **line)
@@ -163,7 +121,7 @@ static void check_weights(void *state, char *line)
         return;
     }
     size_t repeat = strtoul(field(&line), NULL, 10);
-    char *shown = field(&line), *prompt = text_of(shown, repeat);
+    char *shown = field(&line), *prompt = vector_text(shown, repeat);
     int chunks = atoi(field(&line));
     char *ids = field(&line), *hash = field(&line), *weights = field(&line);
     calo_prompt_tokens tokens;
@@ -199,13 +157,13 @@ static void weight_vectors(void **state)
 static void check_composition(void *state, char *line)
 {
     int *cases = state, count, i = 0;
-    char *prompt = text_of(field(&line), 1), *part;
+    char *prompt = vector_text(field(&line), 1), *part;
     calo_prompt_part *parts;
     assert_int_equal(calo_prompt_compose(CALO_PROMPT_A1111, prompt, &parts, &count, NULL), 0);
     for (; (part = field(&line)); i++) {
         char *end;
         double weight = strtod(part, &end);
-        char *text = text_of(end + 1, 1);
+        char *text = vector_text(end + 1, 1);
         assert_true(i < count);
         assert_string_equal(parts[i].text, text);
         assert_true(fabs(parts[i].weight - weight) <= 1e-6 * fabs(weight));
@@ -221,13 +179,13 @@ static void check_schedule(void *state, char *line)
 {
     int *cases = state, count, i = 0;
     int steps = atoi(field(&line));
-    char *prompt = text_of(field(&line), 1), *part;
+    char *prompt = vector_text(field(&line), 1), *part;
     calo_prompt_span *spans;
     assert_int_equal(calo_prompt_schedule(CALO_PROMPT_A1111, prompt, steps, &spans, &count, NULL), 0);
     for (; (part = field(&line)); i++) {
         char *end;
         long step = strtol(part, &end, 10);
-        char *text = text_of(end + 1, 1);
+        char *text = vector_text(end + 1, 1);
         if (i >= count || spans[i].end_step != step || strcmp(spans[i].text, text))
             fail_msg("%s over %d steps: expected %ld:%s, got %d:%s", prompt, steps, step, text,
                      i < count ? spans[i].end_step : -1, i < count ? spans[i].text : "nothing");
@@ -509,10 +467,10 @@ static void memory_fails(void **state)
     (void)state;
     static const char prompt[] = "(a [b:c:2] (d:1.2) [e|f] \xff BREAK g) AND h :2 AND i embedding:j (((k)";
     for (long i = 0;; i++) {
-        until_failure = i;
+        allocations_left = i;
         calo_status status = read_prompt(prompt, 5, 4);
-        bool reached = until_failure < 0;
-        until_failure = -1;
+        bool reached = allocations_left < 0;
+        allocations_left = -1;
         assert_int_equal(status, reached ? CALO_EMEMORY : CALO_OK);
         if (!reached) {
             assert_true(i > 60);

@@ -2,6 +2,7 @@
  */
 #include "../../engine/text/tokenizer.h"
 #include "../../engine/shim.h"
+#include "vector_text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,29 +39,6 @@ struct group {
     const char *name;
 };
 
-static int digit(char c)
-{
-    return c <= '9' ? c - '0' : c - 'A' + 10;
-}
-
-/* The prompt: `text` without its %XX, `repeat` times. */
-static char *prompt_of(const char *text, size_t repeat)
-{
-    size_t unit = 0;
-    char *out = malloc(strlen(text) * repeat + 1);
-    for (const char *at = text; *at; at++)
-        if (*at == '%') {
-            out[unit++] = (char)(digit(at[1]) << 4 | digit(at[2]));
-            at += 2;
-        } else {
-            out[unit++] = *at;
-        }
-    for (size_t i = 1; i < repeat; i++)
-        memcpy(out + i * unit, out, unit);
-    out[unit * repeat] = 0;
-    return out;
-}
-
 static void open_group(struct group *group, const char *line)
 {
     char name[64];
@@ -95,7 +73,7 @@ static void check_case(struct group *group, char *line)
             line = tab + 1;
         }
     }
-    char *prompt = prompt_of(fields[1], strtoul(fields[0], NULL, 10));
+    char *prompt = vector_text(fields[1], strtoul(fields[0], NULL, 10));
     int32_t ids[77], *all;
     int used = 0;
     size_t count;
