@@ -2,14 +2,22 @@
 # Everything that needs an NVIDIA GPU, in one go of at most ten minutes, from a build made elsewhere:
 #
 #   sh bench/gpu.sh pack FOLDER               where the tools are: builds, and gathers programs and data in FOLDER (some 30 MB)
-#   sh FOLDER/gpu.sh run RESULTS [SECONDS]    where the GPU is: needs its driver and NVRTC (libnvrtc.so.12 or .13), nothing
-#                                             else; 570 s at most by default
+#   sh FOLDER/gpu.sh run RESULTS [SECONDS [STAGE …]]
+#                                             where the GPU is: needs its driver and NVRTC (libnvrtc.so.12 or .13), nothing
+#                                             else; 570 s at most by default, and all stages
 #
-# First what must be right, side by side, as it keeps a CPU busier than the GPU: checkkernel op by op, goldens, the demo's
-# picture against OpenCL's, 100 repeats and their hashes, compute-sanitizer where there is one; then what is timed, alone:
-# end to end in bf16, f16 and f32; every variant of the hot ops, ours and the vendor's, on SD1.5's and SDXL's shapes, in
-# turns with torch where python3 has it; last, in the time that is left, torch's compiled UNet (diffusers comes with the
-# pack where pip could fetch it). RESULTS takes a text file each, JSON of what was timed, and summary.txt.
+# Stages, in this order:
+#   check      what must be right, side by side, as it keeps a CPU busier than the GPU: checkkernel op by op, goldens, the
+#              demo's picture against OpenCL's, 100 repeats and their hashes; and torch's UNet is compiled
+#   sanitize   compute-sanitizer, where there is one
+#   steps      SD1.5's guided step in bf16, f16 and f32
+#   kernels    the time of each kernel in one picture of SD1.5, by Nsight Compute, where it is
+#   ops        every variant of the hot ops, ours and the vendor's, on SD1.5's and SDXL's shapes, in turns with torch
+#   tune       calotype tune on SD1.5, and the guided step by what it found
+#   models     SDXL at 1024 pixels, SDXL-Turbo, SD2.1 at 768
+#   torch      torch's compiled UNet in turns with our guided step (diffusers comes with the pack where pip could fetch it)
+#
+# RESULTS takes a text file each, JSON of what was timed, and summary.txt.
 set -eu
 
 demo_prompt='a red house on a green hill under a yellow sun, blue sky, two pine trees'
@@ -127,31 +135,74 @@ sanitize() {
     return $wrong
 }
 
-check_all() {
+has_torch() {
+    python3 -c "import torch${1:+, $1}; assert torch.cuda.is_available()" 2>/dev/null
+}
+
+skip() { # name, why
+    echo "$1: SKIP, $2" | tee -a "$results/summary.txt"
+}
+
+stage_check() {
+    part first 40 "$folder/checkkernel" --device cuda:0 --op activation
+    grep -q '^exit status 0' "$results/first.txt" || { echo "gpu.sh: nothing works here; see first.txt" >&2; exit 1; }
     for op in $("$folder/checkkernel" --list | grep "^[a-z]"); do
         part "checkkernel_$op" 150 "$folder/checkkernel" --device cuda:0 --op "$op" &
     done
-    for share in 0 1 2 3; do
+    for share in 0 1 2 3 4 5 6 7; do
         part "goldens_$share" 150 "$folder/compare_goldens" "$work/calotype" "$folder/write_model" "$folder/golden" \
-            "$folder/demo/tokenizer" "$work/goldens_$share" --share $share/4 &
+            "$folder/demo/tokenizer" "$work/goldens_$share" --share $share/8 &
     done
     part demo 60 sh "$folder/gpu.sh" demo &
     part repeats 150 sh "$folder/gpu.sh" repeats &
+    case " $stages " in
+    *" torch "*) ! has_torch diffusers || part torch_compile 240 python3 "$folder/torch_peer.py" --compile & ;;
+    esac
     wait
+}
+
+stage_sanitize() {
     if sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null); then
         export sanitizer
         part sanitizer 90 sh "$folder/gpu.sh" sanitize
     else
-        echo "sanitizer: SKIP, compute-sanitizer is not on this machine" | tee -a "$results/summary.txt"
+        skip sanitizer "compute-sanitizer is not on this machine"
     fi
 }
 
-time_all() {
+stage_steps() {
     for type in bf16 f16 f32; do
         part "sd15_$type" 40 "$folder/end_to_end" --device cuda --dtype $type --steps 20 --output "$results/sd15_$type.json"
     done
+}
+
+# Sums of each kernel's launches of one grid, from ncu's table.
+kernels() {
+    "$ncu" --clock-control none --metrics gpu__time_duration.sum --csv "$folder/calotype" profile txt2img --quiet --device cuda \
+        --dtype bf16 --model layout:sd15 --prompt x --steps 1 --output "$work/x.png" >"$work/ncu.csv"
+    awk -F '","' '/gpu__time_duration/ {
+        value = $NF
+        gsub(/[",]/, "", value)
+        key = sprintf("%-24s blocks %-16s", $5, $9)
+        time[key] += $(NF - 1) ~ /us/ ? value : value / 1000
+        calls[key]++
+    }
+    END { for (key in time) printf "%9.1f us %4d x %8.2f  %s\n", time[key], calls[key], time[key] / calls[key], key }' \
+        "$work/ncu.csv" | sort -rn
+}
+
+stage_kernels() {
+    if ncu=$(command -v ncu || ls /usr/local/cuda/bin/ncu 2>/dev/null); then
+        export ncu
+        part kernels 60 sh "$folder/gpu.sh" kernels
+    else
+        skip kernels "ncu is not on this machine"
+    fi
+}
+
+stage_ops() {
     for model in sd15 sdxl; do
-        if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+        if has_torch; then
             part "ops_$model" 75 python3 "$folder/torch_peer.py" --bench-ops "$folder/bench_ops" --calotype-device cuda \
                 --model $model --output "$results/ops_$model.json"
         else
@@ -159,10 +210,28 @@ time_all() {
                 --output "$results/ops_$model.json"
         fi
     done
-    if python3 -c 'import torch, diffusers; assert torch.cuda.is_available()' 2>/dev/null; then
+}
+
+stage_tune() {
+    part tune 90 "$folder/calotype" tune txt2img --device cuda --dtype bf16 --model layout:sd15 --prompt x --steps 1
+    part sd15_bf16_tuned 40 "$folder/end_to_end" --device cuda --dtype bf16 --steps 20 \
+        --output "$results/sd15_bf16_tuned.json"
+}
+
+stage_models() {
+    part sdxl 120 "$folder/end_to_end" --model layout:sdxl --device cuda --dtype bf16 --steps 20 --width 1024 --height 1024 \
+        --output "$results/sdxl.json"
+    part sdxl_turbo 90 "$folder/calotype" txt2img --model layout:sdxl --device cuda --dtype bf16 --steps 1 --guidance 0 \
+        --spacing trailing --width 512 --height 512 --prompt "$demo_prompt" --json --output "$results/turbo.png"
+    part sd21 60 "$folder/end_to_end" --model layout:sd21 --device cuda --dtype bf16 --steps 20 --width 768 --height 768 \
+        --output "$results/sd21.json"
+}
+
+stage_torch() {
+    if has_torch diffusers; then
         part torch_step 300 python3 "$folder/torch_peer.py" --end-to-end "$folder/end_to_end" --output "$results/torch_step.json"
     else
-        echo "torch_step: SKIP, python3 has no torch with CUDA or no diffusers" | tee -a "$results/summary.txt"
+        skip torch_step "python3 has no torch with CUDA or no diffusers"
     fi
 }
 
@@ -171,6 +240,9 @@ run() {
     results=$(cd "$1" && pwd)
     folder=$(cd "$(dirname "$0")" && pwd)
     deadline=$(($(date +%s) + ${2:-570}))
+    [ $# -lt 2 ] || shift
+    shift
+    stages=${*:-check sanitize steps kernels ops tune models torch}
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     export results folder work
@@ -190,14 +262,18 @@ run() {
     fi
     write_front
     part machine 30 sh "$folder/gpu.sh" machine
-    check_all
-    time_all
+    for stage in $stages; do
+        "stage_$stage"
+    done
     ! grep -q 'exit status [1-9]' "$results/summary.txt"
 }
 
 case ${1:-} in
 pack) pack "${2:?usage: gpu.sh pack FOLDER}" ;;
-run) run "${2:?usage: gpu.sh run RESULTS [SECONDS]}" "${3:-570}" ;;
-machine | demo | repeats | sanitize) "$1" ;; # a part of `run`, by itself so that it can be timed out
-*) sed -n '2,14s/^# \{0,1\}//p' "$0" && exit 2 ;;
+run)
+    shift
+    run "$@"
+    ;;
+machine | demo | repeats | sanitize | kernels) "$1" ;; # a part of `run`, by itself so that it can be timed out
+*) sed -n '2,21s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

@@ -191,7 +191,7 @@ static bool measure(bench *b, const shape *s, double *seconds, double *flops)
             b->run.forced_op = op;
             b->run.forced = &op->variants[v];
             seconds[v] = 0;
-            if (!calo_choose(&b->run, &w.call))
+            if (!calo_choose(&b->run, &w.call, NULL))
                 continue;
             if (pass) {
                 turn(b, &w, 1, NULL);

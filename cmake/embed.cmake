@@ -42,10 +42,11 @@ embed_kind(cl)
 bytes_of("${DIR}/prelude.cu" prelude)
 bytes_of("${DIR}/ptx.cu" ptx)
 bytes_of("${DIR}/ptx90.cu" ptx90)
+bytes_of("${DIR}/vector.cu" vector)
 bytes_of("${DIR}/math.cu" math)
 bytes_of("${DIR}/epilogue.cu" epilogue)
 bytes_of("${DIR}/gemm.cu" gemm)
-set(beginning "${prelude}${ptx}${ptx90}${math}${epilogue}${gemm}")
+set(beginning "${prelude}${ptx}${ptx90}${vector}${math}${epilogue}${gemm}")
 embed_kind(cu)
 
 string(APPEND text "static const struct {\n    const char *name, *text;\n} sources[] = {\n${rows}};\n"

@@ -7,7 +7,12 @@
    and a warp loads 8 KiB per 64 mma.
 
    With WGMMA (Hopper) a step is 64 of k, brought by TMA in the 128-byte swizzle. A block is 3 warpgroups: one thread of
-   the first keeps as many stages as fit under way, the other two multiply 64 rows by all columns each. */
+   the first keeps as many stages as fit under way, the other two multiply 64 rows by all columns each. There are as many
+   blocks as multiprocessors, which take one tile after the other: the next one's stages arrive while this one's sums
+   leave.
+
+   Sums leave in rows: the four lanes that hold a row's 32 columns exchange them until each has eight side by side, so that
+   bias, residual and result are read and written 16 bytes at a time. */
 #ifndef GATED
 #define GATED 0
 #endif
@@ -59,11 +64,34 @@ INLINE void clear_sums(float (*sums)[FRAGMENTS_N][4])
 }
 
 #if WGMMA_STAGES
-#if TILE_PANELS == 4
+#if TILE_PANELS == 2
+#define wgmma wgmma_64
+#elif TILE_PANELS == 3
+#define wgmma wgmma_96
+#elif TILE_PANELS == 4
 #define wgmma wgmma_128
+#elif TILE_PANELS == 5
+#define wgmma wgmma_160
 #else
 #define wgmma wgmma_256
 #endif
+
+/* The stage that is next in the ring, and the parity of the phase in which it is filled. */
+typedef struct turn {
+    int stage, parity;
+} turn;
+
+INLINE turn next_turn(turn t)
+{
+    const bool last = t.stage == WGMMA_STAGES - 1;
+    const turn next = { last ? 0 : t.stage + 1, t.parity ^ (int)last };
+    return next;
+}
+
+INLINE SHARED_POINTER(ushort) stage_of(SHARED_POINTER(ushort) tiles, turn t)
+{
+    return tiles + t.stage * (A_STAGE + B_STAGE);
+}
 
 INLINE void open_stages(BARRIER full, BARRIER empty)
 {
@@ -77,22 +105,23 @@ INLINE void open_stages(BARRIER full, BARRIER empty)
     __syncthreads();
 }
 
-/* Waits until the step's stage is free, and announces what the loads that follow will bring. */
-INLINE void begin_stage(BARRIER full, BARRIER empty, int step)
+/* Waits until the stage is free, and announces what the loads that follow will bring. */
+INLINE void begin_stage(BARRIER full, BARRIER empty, turn t)
 {
-    barrier_wait(empty + step % WGMMA_STAGES, step / WGMMA_STAGES % 2 ^ 1);
-    barrier_expect(full + step % WGMMA_STAGES, 2 * (A_STAGE + B_STAGE));
+    barrier_wait(empty + t.stage, t.parity ^ 1);
+    barrier_expect(full + t.stage, 2 * (A_STAGE + B_STAGE));
 }
 
-/* A multiplying warpgroup's part; a stage is given back when the next step's products are under way. */
-INLINE void multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER empty, int steps,
+/* A multiplying warpgroup's part of a tile; a stage is given back when the next step's products are under way. */
+INLINE turn multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER empty, turn t, int steps,
                             float (*sums)[FRAGMENTS_N][4])
 {
     const int group = threadIdx.x / 128 - 1;
+    int before = 0;
     for (int step = 0; step < steps; step++) {
-        SHARED_POINTER(ushort) a = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE) + group * 64 * STEP_K;
-        SHARED_POINTER(ushort) b = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE) + A_STAGE;
-        barrier_wait(full + step % WGMMA_STAGES, step / WGMMA_STAGES % 2);
+        SHARED_POINTER(ushort) a = stage_of(tiles, t) + group * 64 * STEP_K;
+        SHARED_POINTER(ushort) b = stage_of(tiles, t) + A_STAGE;
+        barrier_wait(full + t.stage, t.parity);
         wgmma_begin();
         UNROLL
         for (int k = 0; k < STEP_K; k += 16)
@@ -100,10 +129,32 @@ INLINE void multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER 
         wgmma_commit();
         wgmma_wait(1);
         if (step > 0 && threadIdx.x % 128 == 0)
-            barrier_arrive(empty + (step - 1) % WGMMA_STAGES);
+            barrier_arrive(empty + before);
+        before = t.stage;
+        t = next_turn(t);
     }
     wgmma_wait(0);
     wgmma_hold(&sums[0][0][0], 4 * FRAGMENTS_N);
+    if (threadIdx.x % 128 == 0)
+        barrier_arrive(empty + before);
+    return t;
+}
+
+/* A tile of the result, or of a part of k. Those of the same rows follow each other, so that A comes from L2. */
+typedef struct place {
+    int first_row, first_panel, part;
+} place;
+
+INLINE int count_tiles(int rows, int panels, int parts)
+{
+    return (rows + TILE_M - 1) / TILE_M * ((panels + TILE_PANELS - 1) / TILE_PANELS) * parts;
+}
+
+INLINE place place_of(int tile, int rows, int panels)
+{
+    const int across = (panels + TILE_PANELS - 1) / TILE_PANELS, down = (rows + TILE_M - 1) / TILE_M;
+    const place p = { tile / across % down * TILE_M, tile % across * TILE_PANELS, tile / across / down };
+    return p;
 }
 #else
 INLINE int tile_offset(int row, int chunk)
@@ -157,29 +208,50 @@ INLINE int sum_column(int j, int e)
     return warp_column() + j * 8 + threadIdx.x % 4 * 2 + (e & 1);
 }
 
-/* The tile's sums as they are: partial [splits][rows][width], width all panels' columns. */
+/* The tile's sums as they are: partial [rows][width], width all panels' columns. */
 INLINE void store_partial(float (*sums)[FRAGMENTS_N][4], float *partial, int first_row, int first_column, int rows,
                           int width)
 {
-    partial += (ulong)blockIdx.z * rows * width;
     UNROLL
     for (int i = 0; i < FRAGMENTS_M; i++)
         UNROLL
-        for (int j = 0; j < FRAGMENTS_N; j++)
+        for (int h = 0; h < 4; h += 2) {
+            const int row = first_row + sum_row(i, h);
             UNROLL
-            for (int e = 0; e < 4; e++) {
-                const int row = first_row + sum_row(i, e), column = first_column + sum_column(j, e);
+            for (int j = 0; j < FRAGMENTS_N; j++) {
+                const int column = first_column + sum_column(j, 0);
+                const pair two = { sums[i][j][h], sums[i][j][h + 1] };
                 if (row < rows && column < width)
-                    partial[(ulong)row * width + column] = sums[i][j][e];
+                    *(pair *)(partial + (ulong)row * width + column) = two;
             }
+        }
 }
 
-/* The tile's sums through the epilogue to y, rows below `rows` and columns below `columns`; or, of a split of k, to partial
-   [splits][rows][32 panels]. */
+/* Lane t of four has the pairs of columns 8 j + 2 t of a row in v[j]; then those from 8 t on. */
+INLINE void gather_columns(float (*v)[2])
+{
+    const int t = threadIdx.x % 4;
+    UNROLL
+    for (int mask = 1; mask <= 2; mask *= 2)
+        UNROLL
+        for (int i = 0; i < 4; i++)
+            UNROLL
+            for (int e = 0; e < 2; e++)
+                if (!(i & mask)) {
+                    const bool upper = t & mask;
+                    const float theirs = shuffle_xor(upper ? v[i][e] : v[i + mask][e], mask);
+                    v[i][e] = upper ? theirs : v[i][e];
+                    v[i + mask][e] = upper ? v[i + mask][e] : theirs;
+                }
+}
+
+/* The tile's sums through the epilogue to y, rows below `rows` and columns below `columns`; or, where only a part of k was
+   multiplied, to that part's partial [rows][32 panels], else NULL. */
 INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_panel, int rows, int columns,
                         float *partial, int panels, EPILOGUE_ARGUMENTS)
 {
-    if (gridDim.z > 1) {
+    const int t = threadIdx.x % 4;
+    if (partial) {
         store_partial(sums, partial, first_row, first_panel * 32, rows, panels * 32);
         return;
     }
@@ -190,47 +262,80 @@ INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_
     UNROLL
     for (int i = 0; i < FRAGMENTS_M; i++)
         UNROLL
-        for (int j = 0; j < FRAGMENTS_N; j++)
+        for (int h = 0; h < 4; h += 2) {
+            const int row = first_row + sum_row(i, h);
+#if GATED /* fragments 0 and 1 of a panel are values, 2 and 3 gates: two panels make 32 columns */
             UNROLL
-            for (int e = 0; e < 4; e++) {
-                const int row = first_row + sum_row(i, e);
-#if GATED
-                const int column = sum_column(j, e), n = (first_panel + column / 32) * 16 + column % 32;
-                if (j % 4 < 2 && row < rows && n < columns) /* fragments 0 and 1 of a panel are values, 2 and 3 gates */
-                    finish_gated(sums[i][j][e], sums[i][j + 2 < FRAGMENTS_N ? j + 2 : 0][e], bias, residual, y, row, n,
-                                 columns);
-#else
-                const int n = first_panel * 32 + sum_column(j, e);
-                if (row < rows && n < columns)
-                    finish(sums[i][j][e], bias, channel, residual, y, row, n, columns, rows_per_channel);
-#endif
+            for (int j = 0; j < FRAGMENTS_N; j += 8) {
+                const int first = (first_panel + (warp_column() + j * 8) / 32) * 16;
+                float v[4][2] = { { 0 } };
+                UNROLL
+                for (int f = 0; f < 4 && j + 4 * (f / 2) < FRAGMENTS_N; f++)
+                    UNROLL
+                    for (int e = 0; e < 2; e++) {
+                        const int n = first + 8 * f + 2 * t + e, value = j + 4 * (f / 2) + f % 2;
+                        if (n < columns)
+                            v[f][e] = gate_value(sums[i][value][h + e], sums[i][value + 2][h + e], bias, n, columns);
+                    }
+                gather_columns(v);
+                if (row < rows && (j + 4 < FRAGMENTS_N || t < 2))
+                    store_columns(&v[0][0], residual, y, row, first + 8 * t, columns);
             }
+#else
+            UNROLL
+            for (int j = 0; j < FRAGMENTS_N; j += 4) {
+                float v[4][2];
+                UNROLL
+                for (int f = 0; f < 4; f++)
+                    UNROLL
+                    for (int e = 0; e < 2; e++)
+                        v[f][e] = sums[i][j + f][h + e];
+                gather_columns(v);
+                if (row < rows)
+                    finish_columns(&v[0][0], bias, channel, residual, y, row,
+                                   first_panel * 32 + warp_column() + 8 * (j + t), columns, rows_per_channel);
+            }
+#endif
+        }
 }
 #endif
 
-/* Adds the splits of k in their order and finishes: a thread per result. */
+/* Adds the parts of k in their order and finishes: a thread for eight columns. */
 INLINE void finish_splits(const float *partial, ulong partial_at, int splits, int rows, int columns, int width,
                           EPILOGUE_ARGUMENTS)
 {
-    const ulong at = global_id(x);
-    const int row = (int)(at / columns), n = (int)(at % columns);
+    const int eights = (columns + 7) / 8, at = (int)global_id(x), row = at / eights, n = at % eights * 8;
+    float v[8] = { 0 }, more[8];
     if (row >= rows)
         return;
     partial += partial_at + (ulong)row * width;
-    float sum = 0.0f;
 #if GATED
-    float gate = 0.0f;
+    float gates[8] = { 0 };
     partial += n / 16 * 32 + n % 16;
     for (int s = 0; s < splits; s++) {
-        sum += partial[(ulong)s * rows * width];
-        gate += partial[(ulong)s * rows * width + 16];
+        load8_floats(partial + (ulong)s * rows * width, more);
+        UNROLL
+        for (int i = 0; i < 8; i++)
+            v[i] += more[i];
+        load8_floats(partial + (ulong)s * rows * width + 16, more);
+        UNROLL
+        for (int i = 0; i < 8; i++)
+            gates[i] += more[i];
     }
-    finish_gated(sum, gate, bias + bias_at, residual + residual_at, y + y_at, row, n, columns);
+    UNROLL
+    for (int i = 0; i < 8; i++)
+        if (n + i < columns)
+            v[i] = gate_value(v[i], gates[i], bias + bias_at, n + i, columns);
+    store_columns(v, residual + residual_at, y + y_at, row, n, columns);
 #else
-    for (int s = 0; s < splits; s++)
-        sum += partial[(ulong)s * rows * width + n];
-    finish(sum, bias + bias_at, channel + channel_at, residual + residual_at, y + y_at, row, n, columns,
-           rows_per_channel);
+    for (int s = 0; s < splits; s++) {
+        load8_floats(partial + (ulong)s * rows * width + n, more);
+        UNROLL
+        for (int i = 0; i < 8; i++)
+            v[i] += more[i];
+    }
+    finish_columns(v, bias + bias_at, channel + channel_at, residual + residual_at, y + y_at, row, n, columns,
+                   rows_per_channel);
 #endif
 }
 

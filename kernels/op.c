@@ -148,13 +148,15 @@ static const calo_variant *choose(const calo_run *run, const calo_call *call, in
     for (int i = 0; variant && i < CALO_MAX_TUNABLES && variant->tunables[i].name; i++)
         values[i] = measured ? measured->values[i]
                              : variant->tunables[i].values[forced && run->forced_tuning ? run->forced_tuning[i] : 0];
+    if (variant && variant->preset && !measured && !(forced && run->forced_tuning))
+        variant->preset(call, &run->info, values);
     return variant;
 }
 
-const calo_variant *calo_choose(const calo_run *run, const calo_call *call)
+const calo_variant *calo_choose(const calo_run *run, const calo_call *call, int values[CALO_MAX_TUNABLES])
 {
-    int values[CALO_MAX_TUNABLES];
-    return choose(run, call, values);
+    int unused[CALO_MAX_TUNABLES];
+    return choose(run, call, values ? values : unused);
 }
 
 /* ---- the door --------------------------------------------------------------------------------------------------- */

@@ -99,7 +99,7 @@ struct calo_op {
 
 typedef struct calo_tunable {
     const char *name; /* becomes a macro */
-    int values[6];    /* the first is the default; ends with 0 or at 6 */
+    int values[6];    /* ends with 0 or at 6 */
 } calo_tunable;
 
 /* The door takes what was measured to be the fastest for such a call (tuning.h), where that is known. Otherwise, of the
@@ -121,6 +121,8 @@ struct calo_variant {
                             type, as tensor cores take it: its error may be that of one such rounding larger */
     bool (*supports)(const calo_call *call, const calo_device_info *info);
     bool (*suits)(const calo_call *call, const calo_device_info *info); /* where it is thought fastest; NULL: always */
+    /* Sets the tunables to what is thought fastest for a call; NULL: the first value of each. */
+    void (*preset)(const calo_call *call, const calo_device_info *info, int values[CALO_MAX_TUNABLES]);
     /* Launches one or more kernels with calo_dispatch. Shared by rows that differ in entry and tunables only. */
     void (*launch)(calo_run *run, const calo_call *call, const calo_variant *variant);
 };
@@ -139,8 +141,8 @@ struct calo_variant {
  * or no tensor after an error. */
 calo_tensor calo_perform(calo_run *run, calo_call *call);
 
-/* The variant that calo_perform would take, NULL when none supports the call. */
-const calo_variant *calo_choose(const calo_run *run, const calo_call *call);
+/* The variant that calo_perform would take, NULL when none supports the call; and its tunables' values, unless NULL. */
+const calo_variant *calo_choose(const calo_run *run, const calo_call *call, int values[CALO_MAX_TUNABLES]);
 
 /* Whether the variant is one of the device's that gives the right result for the call. */
 bool calo_can(const calo_variant *variant, const calo_call *call, const calo_device_info *info);

@@ -45,6 +45,14 @@ INLINE float fast_exp2(float x)
     return y;
 }
 
+/* 1/x, to 1 ulp. */
+INLINE float fast_reciprocal(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* d += a · b: a 16×16 times 16×8. */
 INLINE void mma_f16(float *d, const uint *a, const uint *b)
 {

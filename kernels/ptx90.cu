@@ -145,18 +145,22 @@ INLINE void wgmma_hold(float *sums, int count)
 #define SUMS8(d, i)                                                                                                    \
     "+f"((d)[i]), "+f"((d)[i + 1]), "+f"((d)[i + 2]), "+f"((d)[i + 3]), "+f"((d)[i + 4]), "+f"((d)[i + 5]),            \
         "+f"((d)[i + 6]), "+f"((d)[i + 7])
-#define SUMS32(d, i) SUMS8(d, i), SUMS8(d, i + 8), SUMS8(d, i + 16), SUMS8(d, i + 24)
+#define SUMS16(d, i) SUMS8(d, i), SUMS8(d, i + 8)
+#define SUMS32(d, i) SUMS16(d, i), SUMS16(d, i + 16)
 #define SUMS64(d, i) SUMS32(d, i), SUMS32(d, i + 32)
-#define NAMES_0_31                                                                                                     \
-    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,"   \
-    "%30,%31"
-#define NAMES_32_63                                                                                                    \
-    "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,"     \
-    "%59,%60,%61,%62,%63"
-#define NAMES_64_127                                                                                                   \
-    "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79,%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,"     \
-    "%91,%92,%93,%94,%95,%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111,%112,%113,%114,"  \
-    "%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define NAMES0 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
+#define NAMES1 "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
+#define NAMES2 "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
+#define NAMES3 "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
+#define NAMES4 "%64,%65,%66,%67,%68,%69,%70,%71,%72,%73,%74,%75,%76,%77,%78,%79"
+#define NAMES5 "%80,%81,%82,%83,%84,%85,%86,%87,%88,%89,%90,%91,%92,%93,%94,%95"
+#define NAMES6 "%96,%97,%98,%99,%100,%101,%102,%103,%104,%105,%106,%107,%108,%109,%110,%111"
+#define NAMES7 "%112,%113,%114,%115,%116,%117,%118,%119,%120,%121,%122,%123,%124,%125,%126,%127"
+#define NAMES_TO_31 NAMES0 "," NAMES1
+#define NAMES_TO_47 NAMES_TO_31 "," NAMES2
+#define NAMES_TO_63 NAMES_TO_47 "," NAMES3
+#define NAMES_TO_79 NAMES_TO_63 "," NAMES4
+#define NAMES_TO_127 NAMES_TO_79 "," NAMES5 "," NAMES6 "," NAMES7
 
 /* d = (keep ? d : 0) + A · Bᵀ: A of 64 rows and B of N rows, both along k, 16 of k. */
 #define WGMMA(n, names, sums, a, b, keep)                                                                              \
@@ -167,15 +171,32 @@ INLINE void wgmma_hold(float *sums, int count)
                  : "l"(a_tile), "l"(b_tile), "r"((int)kept)                                                            \
                  : "memory")
 
+INLINE void wgmma_64(float *d, ulong a_tile, ulong b_tile, bool kept)
+{
+    WGMMA("64", NAMES_TO_31, SUMS32(d, 0), "%32", "%33", "%34");
+}
+
+INLINE void wgmma_96(float *d, ulong a_tile, ulong b_tile, bool kept)
+{
+#define SUMS48(d) SUMS32(d, 0), SUMS16(d, 32)
+    WGMMA("96", NAMES_TO_47, SUMS48(d), "%48", "%49", "%50");
+}
+
 INLINE void wgmma_128(float *d, ulong a_tile, ulong b_tile, bool kept)
 {
-    WGMMA("128", NAMES_0_31 "," NAMES_32_63, SUMS64(d, 0), "%64", "%65", "%66");
+    WGMMA("128", NAMES_TO_63, SUMS64(d, 0), "%64", "%65", "%66");
+}
+
+INLINE void wgmma_160(float *d, ulong a_tile, ulong b_tile, bool kept)
+{
+#define SUMS80(d) SUMS64(d, 0), SUMS16(d, 64)
+    WGMMA("160", NAMES_TO_79, SUMS80(d), "%80", "%81", "%82");
 }
 
 INLINE void wgmma_256(float *d, ulong a_tile, ulong b_tile, bool kept)
 {
 #define SUMS128(d) SUMS64(d, 0), SUMS64(d, 64)
-    WGMMA("256", NAMES_0_31 "," NAMES_32_63 "," NAMES_64_127, SUMS128(d), "%128", "%129", "%130");
+    WGMMA("256", NAMES_TO_127, SUMS128(d), "%128", "%129", "%130");
 }
 
 /* d += A · B: A an mma's fragment for each warp, B [k][n] across k. */
@@ -186,26 +207,32 @@ INLINE void wgmma_256(float *d, ulong a_tile, ulong b_tile, bool kept)
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b_tile)                                             \
                  : "memory")
 
+INLINE void wgmma_across_40(float *d, const uint *a, ulong b_tile)
+{
+#define SUMS20(d) SUMS16(d, 0), "+f"((d)[16]), "+f"((d)[17]), "+f"((d)[18]), "+f"((d)[19])
+    WGMMA_ACROSS("40", NAMES0 ",%16,%17,%18,%19", SUMS20(d), "%20", "%21", "%22", "%23", "%24");
+}
+
 INLINE void wgmma_across_64(float *d, const uint *a, ulong b_tile)
 {
-    WGMMA_ACROSS("64", NAMES_0_31, SUMS32(d, 0), "%32", "%33", "%34", "%35", "%36");
+    WGMMA_ACROSS("64", NAMES_TO_31, SUMS32(d, 0), "%32", "%33", "%34", "%35", "%36");
+}
+
+INLINE void wgmma_across_80(float *d, const uint *a, ulong b_tile)
+{
+#define SUMS40(d) SUMS32(d, 0), SUMS8(d, 32)
+    WGMMA_ACROSS("80", NAMES_TO_31 ",%32,%33,%34,%35,%36,%37,%38,%39", SUMS40(d), "%40", "%41", "%42", "%43", "%44");
 }
 
 INLINE void wgmma_across_128(float *d, const uint *a, ulong b_tile)
 {
-    WGMMA_ACROSS("128", NAMES_0_31 "," NAMES_32_63, SUMS64(d, 0), "%64", "%65", "%66", "%67", "%68");
+    WGMMA_ACROSS("128", NAMES_TO_63, SUMS64(d, 0), "%64", "%65", "%66", "%67", "%68");
 }
 
 /* A block of 384 threads begins with 168 registers a thread; a warpgroup that only loads gives its own to two that
-   multiply: 128 · 40 + 256 · 232 = 64512. */
-INLINE void registers_down(void)
-{
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;" ::: "memory");
-}
-
-INLINE void registers_up(void)
-{
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;" ::: "memory");
-}
+   multiply: 128 · 40 + 256 · 232 = 64512. `count`: a number or a macro that is one. */
+#define REGISTERS(what, count) asm volatile("setmaxnreg." what ".sync.aligned.u32 " #count ";" ::: "memory")
+#define REGISTERS_DOWN(count) REGISTERS("dec", count)
+#define REGISTERS_UP(count) REGISTERS("inc", count)
 
 #endif

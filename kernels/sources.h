@@ -1,5 +1,5 @@
 /* The kernels' source texts, embedded at build time: each .cl is prelude.cl, math.cl, epilogue.cl and its own file, each
-   .cu is prelude.cu, ptx.cu, ptx90.cu, math.cu, epilogue.cu, gemm.cu and its own file. */
+   .cu is prelude.cu, ptx.cu, ptx90.cu, vector.cu, math.cu, epilogue.cu, gemm.cu and its own file. */
 #ifndef CALO_SOURCES_H
 #define CALO_SOURCES_H
 

@@ -98,8 +98,8 @@ static int list_candidates(const calo_learned *learned, const calo_device_info *
     calo_run run = { .info = *info };
     run.info.tuning = NULL;
     const calo_call *call = &learned->call;
-    const calo_variant *standard = calo_choose(&run, call);
-    int count = 0;
+    int standard_values[CALO_MAX_TUNABLES] = { 0 }, count = 0;
+    const calo_variant *standard = calo_choose(&run, call, standard_values);
     for (int v = -1; standard && v < call->op->variant_count; v++) {
         const calo_variant *variant = v < 0 ? standard : &call->op->variants[v];
         int tuning[CALO_MAX_TUNABLES] = { 0 };
@@ -112,6 +112,11 @@ static int list_candidates(const calo_learned *learned, const calo_device_info *
                 memcpy(c->tuning, tuning, sizeof tuning);
                 for (int i = 0; i < CALO_MAX_TUNABLES && variant->tunables[i].name; i++)
                     c->values[i] = variant->tunables[i].values[tuning[i]];
+                if (v < 0 && memcmp(c->values, standard_values, sizeof standard_values) == 0) {
+                    const calo_candidate first = list[0];
+                    list[0] = *c;
+                    *c = first;
+                }
             }
             count++;
         } while (count < MOST_CANDIDATES && next_tuning(variant, tuning));

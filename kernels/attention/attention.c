@@ -155,7 +155,7 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
 
 /* ---- CUDA -------------------------------------------------------------------------------------------------------- */
 
-enum { MMA_DIM = 160, MMA_QUERIES = 64, WGMMA_QUERIES = 128, WGMMA_KEYS = 128, WIDE_QUERIES = 32, WIDE_KEYS = 16, WARPS = 8 };
+enum { MMA_DIM = 160, MMA_QUERIES = 64, WGMMA_KEYS = 128, WIDE_QUERIES = 32, WIDE_KEYS = 16, WARPS = 8 };
 
 static bool is_aligned(calo_tensor t)
 {
@@ -166,7 +166,7 @@ static bool fits_wide(const calo_call *call, const calo_device_info *info)
 {
     (void)info;
     return call->in[0].type != CALO_F32 && head_dim(call) % 8 == 0 && is_aligned(call->in[0]) &&
-           is_aligned(call->in[1]) && is_aligned(call->in[2]);
+           is_aligned(call->in[1]) && is_aligned(call->in[2]) && call->out.offset % 4 == 0;
 }
 
 static bool fits_mma(const calo_call *call, const calo_device_info *info)
@@ -204,16 +204,23 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
     launch_cuda(run, call, variant, "KEYS", mma_keys(head_dim(call)), MMA_QUERIES, 128);
 }
 
-/* By TMA's boxes of 64 channels, from queries enough to fill a block of 128. */
+/* The head dims whose products ptx90.cu has. */
 static bool fits_wgmma(const calo_call *call, const calo_device_info *info)
 {
-    return fits_wide(call, info) && (head_dim(call) == 64 || head_dim(call) == 128);
+    const int64_t d = head_dim(call);
+    return fits_wide(call, info) && (d == 40 || d == 64 || d == 80 || d == 128);
+}
+
+/* Warpgroups that multiply, 64 queries each: as many as have the registers. */
+static int wgmma_groups(const calo_call *call)
+{
+    return head_dim(call) <= 64 ? 3 : 2;
 }
 
 static bool fills_blocks(const calo_call *call, const calo_device_info *info)
 {
     (void)info;
-    return call->in[0].dims[1] >= WGMMA_QUERIES;
+    return call->in[0].dims[1] >= 64 * wgmma_groups(call);
 }
 
 /* [B, T, heads · D] as [B, T, heads, D]: a load brings 64 channels of `rows` rows of one head. */
@@ -230,11 +237,13 @@ static void launch_wgmma(calo_run *run, const calo_call *call, const calo_varian
 {
     const calo_attention_args *args = call->args;
     const int64_t d = head_dim(call);
+    const int groups = wgmma_groups(call), queries = 64 * groups, threads = 128 * (groups + 1);
     calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
     define_shape(&launch, call);
     calo_define(&launch, "WGMMA_KEYS", WGMMA_KEYS);
+    calo_define(&launch, "WGMMA_GROUPS", groups);
     for (int i = 0; i < 3; i++) {
-        const calo_map map = head_map(call->in[i], args->heads, d, i ? WGMMA_KEYS : WGMMA_QUERIES);
+        const calo_map map = head_map(call->in[i], args->heads, d, i ? WGMMA_KEYS : queries);
         calo_arg_map(&launch, call->in[i], &map);
     }
     calo_arg_tensor(&launch, call->out);
@@ -243,8 +252,8 @@ static void launch_wgmma(calo_run *run, const calo_call *call, const calo_varian
     calo_arg_int(&launch, args->heads);
     calo_arg_int(&launch, call->in[1].dims[0] > 1);
     calo_arg_float(&launch, calo_attention_scale(args, head_dim(call)));
-    calo_arg_local(&launch, (size_t)(WGMMA_QUERIES + 4 * WGMMA_KEYS) * (size_t)d * 2);
-    calo_groups(&launch, calo_ceil_div(call->in[0].dims[1], WGMMA_QUERIES) * 384, 384);
+    calo_arg_local(&launch, (size_t)((queries + 4 * WGMMA_KEYS) * calo_ceil_div(d, 64) * 128));
+    calo_groups(&launch, calo_ceil_div(call->in[0].dims[1], queries) * threads, threads);
     launch.global[1] = (size_t)(call->in[0].dims[0] * args->heads);
     calo_dispatch(run, &launch);
 }

@@ -7,10 +7,10 @@
                     (40 = 16 + 16 + 8). Rows in shared memory are an odd number of 16-byte chunks apart, so the 8 rows of
                     an ldmatrix are in different banks. The probabilities become the A fragments of the second product
                     without leaving their registers.
-   attention_wgmma  the same on Hopper's own instructions (ptx90.cu) for D = 64 and 128: one warpgroup's thread keeps two
-                    blocks of 128 keys and values coming by TMA, two multiply 64 queries each. The scores of the next block
-                    are multiplied while the values of this one are, and softened beside the latter (FlashAttention 3's
-                    order). No GPU has timed it yet.
+   attention_wgmma  the same on Hopper's own instructions (ptx90.cu) for D = 40, 64, 80 and 128: one warpgroup's thread keeps
+                    two blocks of 128 keys and values coming by TMA, three (D up to 64) or two multiply 64 queries each.
+                    The scores of the next block are multiplied while the values of this one are, and softened beside the
+                    latter (FlashAttention 3's order).
    attention_wide   the same up to D = 512 (the VAE has one head of 512): 8 warps, 2 × 16 queries by 4 quarters of D. A
                     warp multiplies its quarter of q and k, the four partial scores meet in shared memory in a fixed
                     order, and each warp makes its quarter of the result.
@@ -41,53 +41,65 @@
 #define pack2 pack_f16
 #endif
 
-/* The scores of 16 queries by 8 · COUNT keys, by this thread: rows g and g + 8 (e / 2), keys 8 j + 2 t + e % 2. Keys
-   that a row does not see are set to NOTHING; scores become probabilities, relative to the row's largest so far;
-   shrink is what sums of before are worth now. */
-INLINE void soften(float (*s)[4], int count, int first_key, int keys, int row, float factor, float *largest,
-                   float *total, float *shrink)
+/* Scores of keys that a row does not see become NOTHING: 16 queries by 8 · count keys, by this thread rows `row` and `row` +
+   8 (e / 2), keys first_key + 8 j + 2 t + e % 2. */
+INLINE void hide_keys(float (*s)[4], int count, int first_key, int keys, int row)
 {
     const int t = threadIdx.x % 4 * 2;
+    UNROLL
+    for (int j = 0; j < count; j++)
+        UNROLL
+        for (int e = 0; e < 4; e++)
+            if (first_key + 8 * j + t + e % 2 > (CAUSAL ? min(keys - 1, row + e / 2 * 8) : keys - 1))
+                s[j][e] = NOTHING;
+}
+
+/* Whether some of these keys are hidden from a row from `row` on. */
+INLINE bool hides_keys(int count, int first_key, int keys, int row)
+{
+    return first_key + 8 * count > (CAUSAL ? min(keys, row + 1) : keys);
+}
+
+/* Scores become probabilities, relative to the row's largest so far; shrink is what sums of before are worth now. */
+INLINE void soften(float (*s)[4], int count, float factor, float *largest, float *total, float *shrink)
+{
+    UNROLL
     for (int h = 0; h < 2; h++) {
-        float most = largest[h];
-        const int last = CAUSAL ? min(keys - 1, row + 8 * h) : keys - 1;
+        float most = largest[h], sum[2] = { 0 };
         UNROLL
         for (int j = 0; j < count; j++)
             UNROLL
-            for (int e = 0; e < 2; e++) {
-                if (first_key + 8 * j + t + e > last)
-                    s[j][2 * h + e] = NOTHING;
+            for (int e = 0; e < 2; e++)
                 most = fmaxf(most, s[j][2 * h + e]);
-            }
         most = fmaxf(most, shuffle_xor(most, 1));
         most = fmaxf(most, shuffle_xor(most, 2));
         shrink[h] = fast_exp2((largest[h] - most) * factor);
         largest[h] = most;
-        float sum = 0.0f;
+        const float base = most * factor;
         UNROLL
         for (int j = 0; j < count; j++)
             UNROLL
             for (int e = 0; e < 2; e++) {
-                s[j][2 * h + e] = fast_exp2((s[j][2 * h + e] - most) * factor);
-                sum += s[j][2 * h + e];
+                s[j][2 * h + e] = fast_exp2(fmaf(s[j][2 * h + e], factor, -base));
+                sum[e] += s[j][2 * h + e];
             }
-        total[h] = total[h] * shrink[h] + sum;
+        total[h] = total[h] * shrink[h] + (sum[0] + sum[1]);
     }
 }
 
 /* A thread's sums of rows `row` and `row` + 8, divided by their totals. */
 INLINE void store_queries(float (*sums)[4], float *total, act *y, int row, int queries, int heads)
 {
+    UNROLL
     for (int h = 0; h < 2; h++) {
         total[h] += shuffle_xor(total[h], 1);
         total[h] += shuffle_xor(total[h], 2);
+        const float share = 1.0f / total[h];
+        act *to = y + (ulong)(row + 8 * h) * heads * D + threadIdx.x % 4 * 2;
         if (row + 8 * h < queries) {
             UNROLL
             for (int c = 0; c < D / 8; c++)
-                UNROLL
-                for (int e = 0; e < 2; e++)
-                    store_act(sums[c][2 * h + e] / total[h], y,
-                              (ulong)(row + 8 * h) * heads * D + c * 8 + threadIdx.x % 4 * 2 + e);
+                store_pair(sums[c][2 * h] * share, sums[c][2 * h + 1] * share, to + c * 8);
         }
     }
 }
@@ -201,7 +213,9 @@ KERNEL(128) attention_mma(const ushort *q, ATTENTION_ARGUMENTS)
         }
         float s[KEYS / 8][4];
         score(s, qs, now);
-        soften(s, KEYS / 8, i * KEYS, keys, row, factor, largest, total, shrink);
+        if (hides_keys(KEYS / 8, i * KEYS, keys, first))
+            hide_keys(s, KEYS / 8, i * KEYS, keys, row);
+        soften(s, KEYS / 8, factor, largest, total, shrink);
         add_values(sums, s, shrink, now + BLOCK);
     }
 
@@ -211,12 +225,24 @@ KERNEL(128) attention_mma(const ushort *q, ATTENTION_ARGUMENTS)
 #endif
 
 #ifdef WGMMA_KEYS
-#define HALVES (D / 64) /* of 64 channels: a tile is as many blocks of rows of 128 bytes */
-#define Q_TILE (128 * 64)
+#define HALVES ((D + 63) / 64) /* of 64 channels, zeros past D: a tile is as many blocks of rows of 128 bytes */
+#define QUERIES (WGMMA_GROUPS * 64)
+#define Q_TILE (QUERIES * 64)
 #define K_TILE (WGMMA_KEYS * 64)
 #define STAGE_SIZE (HALVES * K_TILE)
-#if D == 64
+#if WGMMA_GROUPS == 3 /* 512 threads begin with 128 registers each: 128 · (32 + 3 · 160) = 65536 */
+#define FEWER 32
+#define MORE 160
+#else
+#define FEWER 40
+#define MORE 232
+#endif
+#if D == 40
+#define wgmma_values wgmma_across_40
+#elif D == 64
 #define wgmma_values wgmma_across_64
+#elif D == 80
+#define wgmma_values wgmma_across_80
 #else
 #define wgmma_values wgmma_across_128
 #endif
@@ -263,8 +289,9 @@ INLINE void pack_probabilities(uint (*p)[4], float (*s)[4])
     }
 }
 
-KERNEL(384) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_map), act *y, ulong y_at, int queries,
-                            int keys, int heads, int batched, float scale)
+KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_map), act *y,
+                                                        ulong y_at, int queries, int keys, int heads, int batched,
+                                                        float scale)
 {
     DYNAMIC_SHARED(ushort, tiles);
     BARRIERS(q_full, 1);
@@ -274,22 +301,22 @@ KERNEL(384) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_m
     BARRIERS(v_empty, 2);
     SHARED_POINTER(ushort) ks = tiles + HALVES * Q_TILE;
     SHARED_POINTER(ushort) vs = ks + 2 * STAGE_SIZE;
-    const int first = blockIdx.x * 128, batch = blockIdx.y / heads, head = blockIdx.y % heads;
-    const int reach = CAUSAL ? min(keys, first + 128) : keys, blocks = (reach + WGMMA_KEYS - 1) / WGMMA_KEYS;
+    const int first = blockIdx.x * QUERIES, batch = blockIdx.y / heads, head = blockIdx.y % heads;
+    const int reach = CAUSAL ? min(keys, first + QUERIES) : keys, blocks = (reach + WGMMA_KEYS - 1) / WGMMA_KEYS;
     if (threadIdx.x == 0) {
         barrier_init(q_full, 1);
         for (int i = 0; i < 2; i++) {
             barrier_init(k_full + i, 1);
             barrier_init(v_full + i, 1);
-            barrier_init(k_empty + i, 2);
-            barrier_init(v_empty + i, 2);
+            barrier_init(k_empty + i, WGMMA_GROUPS);
+            barrier_init(v_empty + i, WGMMA_GROUPS);
         }
         barrier_publish();
     }
     __syncthreads();
 
     if (threadIdx.x < 128) {
-        registers_down();
+        REGISTERS_DOWN(FEWER);
         if (threadIdx.x == 0) {
             const int source = batched ? batch : 0;
             load_head(tiles, &q_map, Q_TILE, head, first, batch, q_full);
@@ -304,7 +331,7 @@ KERNEL(384) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_m
         return;
     }
 
-    registers_up();
+    REGISTERS_UP(MORE);
     const int group = threadIdx.x / 128 - 1, lane = threadIdx.x % 32;
     const int row = first + group * 64 + threadIdx.x / 32 % 4 * 16 + lane / 4;
     const bool tells = threadIdx.x % 128 == 0;
@@ -321,7 +348,9 @@ KERNEL(384) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_m
         wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
         if (tells)
             barrier_arrive(k_empty);
-        soften(s, WGMMA_KEYS / 8, 0, keys, row, factor, largest, total, shrink);
+        if (hides_keys(WGMMA_KEYS / 8, 0, keys, first))
+            hide_keys(s, WGMMA_KEYS / 8, 0, keys, row);
+        soften(s, WGMMA_KEYS / 8, factor, largest, total, shrink);
         pack_probabilities(p, s);
     }
     for (int i = 1; i < blocks; i++) {
@@ -335,7 +364,9 @@ KERNEL(384) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_m
         wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
         if (tells)
             barrier_arrive(k_empty + slot);
-        soften(s, WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, row, factor, largest, total, shrink);
+        if (hides_keys(WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, first))
+            hide_keys(s, WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, row);
+        soften(s, WGMMA_KEYS / 8, factor, largest, total, shrink);
         wgmma_wait(0);
         wgmma_hold(&sums[0][0], D / 2);
         if (tells)
@@ -433,7 +464,9 @@ KERNEL(256) attention_wide(const ushort *q, ATTENTION_ARGUMENTS)
                 s[j][e] = (partial[at] + partial[at + 32 * WIDE_KEYS]) +
                           (partial[at + 64 * WIDE_KEYS] + partial[at + 96 * WIDE_KEYS]);
             }
-        soften(s, WIDE_KEYS / 8, begin, keys, row, factor, largest, total, shrink);
+        if (hides_keys(WIDE_KEYS / 8, begin, keys, first))
+            hide_keys(s, WIDE_KEYS / 8, begin, keys, row);
+        soften(s, WIDE_KEYS / 8, factor, largest, total, shrink);
         UNROLL
         for (int c = 0; c < QUARTER / 8; c++)
             UNROLL
@@ -458,16 +491,16 @@ KERNEL(256) attention_wide(const ushort *q, ATTENTION_ARGUMENTS)
     for (int h = 0; h < 2; h++) {
         total[h] += shuffle_xor(total[h], 1);
         total[h] += shuffle_xor(total[h], 2);
+        const float share = 1.0f / total[h];
         if (row + 8 * h >= queries)
             continue;
         UNROLL
-        for (int c = 0; c < QUARTER / 8; c++)
-            UNROLL
-            for (int e = 0; e < 2; e++) {
-                const int channel = quarter * QUARTER + c * 8 + lane % 4 * 2 + e;
-                if (channel < D)
-                    store_act(sums[c][2 * h + e] / total[h], y, (ulong)(row + 8 * h) * heads * D + channel);
-            }
+        for (int c = 0; c < QUARTER / 8; c++) {
+            const int channel = quarter * QUARTER + c * 8 + lane % 4 * 2;
+            if (channel < D)
+                store_pair(sums[c][2 * h] * share, sums[c][2 * h + 1] * share,
+                           y + (ulong)(row + 8 * h) * heads * D + channel);
+        }
     }
 }
 #endif

@@ -64,6 +64,29 @@ static void launch_numbers(calo_run *run, const calo_call *call, const calo_vari
     calo_dispatch(run, &launch);
 }
 
+static int64_t in_words(const calo_call *call)
+{
+    return 16 / (int64_t)calo_type_size(call->out.type);
+}
+
+/* Everything in whole words of 16 bytes, which a 32-bit number counts. */
+static bool fits_words(const calo_call *call, const calo_device_info *info)
+{
+    bool fits = calo_tensor_count(call->out) < INT32_MAX && call->out.offset % 16 == 0;
+    (void)info;
+    for (int i = 0; i < 2; i++)
+        fits = fits && call->in[i].offset % 16 == 0 && call->in[i].stride % in_words(call) == 0 &&
+               calo_tensor_columns(call->in[i]) % in_words(call) == 0;
+    return fits;
+}
+
+static void launch_words(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    calo_launch launch = begin(call, variant);
+    calo_groups(&launch, calo_tensor_count(call->out) / in_words(call), calo_group_size(variant));
+    calo_dispatch(run, &launch);
+}
+
 /* Rows may be more than a grid's second axis holds. */
 static void launch_flat(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
@@ -88,6 +111,13 @@ static const calo_variant variants[] = {
       .entry = "concat_number",
       .supports = any,
       .launch = launch_numbers },
+    { .name = "words",
+      .backend = CALO_CUDA,
+      .prefer = CALO_PREFER_GPU,
+      .source = "concat/concat.cu",
+      .entry = "concat_words",
+      .supports = fits_words,
+      .launch = launch_words },
     { .name = "number",
       .backend = CALO_CUDA,
       .prefer = CALO_PREFER_GPU,

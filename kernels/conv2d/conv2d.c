@@ -125,7 +125,7 @@ static int64_t panels(const calo_call *call)
 static bool fits_mma(const calo_call *call, const calo_device_info *info)
 {
     (void)info;
-    return calo_fits_mma(call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT], call->in[CALO_SLOT_X].dims[3]);
+    return calo_fits_mma(call, call->in[CALO_SLOT_X].dims[3]);
 }
 
 /* A wave of 128 × 128 tiles on half of the device's multiprocessors. */
@@ -143,18 +143,55 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
                       ((const calo_conv2d_args *)call->args)->activation, false);
 }
 
-/* im2col walks the pixels of x itself: nothing enlarged. */
+/* A 32-bit number counts the eights of channels of an enlarged picture. */
 static bool fits_wgmma(const calo_call *call, const calo_device_info *info)
 {
-    return fits_mma(call, info) && ((const calo_conv2d_args *)call->args)->upsample == 1;
+    const int upsample = ((const calo_conv2d_args *)call->args)->upsample;
+    return fits_mma(call, info) && calo_tensor_count(call->in[CALO_SLOT_X]) / 8 * upsample * upsample < INT32_MAX;
+}
+
+/* Numbers of k in whole steps: a step is CHANNELS of one tap. */
+static int64_t padded_inputs(calo_tensor weight)
+{
+    return weight.dims[1] * weight.dims[2] * calo_ceil_div(weight.dims[3], CHANNELS) * CHANNELS;
+}
+
+static void preset_wgmma(const calo_call *call, const calo_device_info *info, int values[CALO_MAX_TUNABLES])
+{
+    values[1] = calo_tile_panels(call, info, panels(call), padded_inputs(call->in[CALO_SLOT_WEIGHT]));
+}
+
+/* x, or a copy of it that is as large as the convolution means it: im2col walks the pixels as they lie. */
+static calo_tensor enlarged(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_tensor x = call->in[CALO_SLOT_X];
+    const int upsample = ((const calo_conv2d_args *)call->args)->upsample;
+    const int64_t dims[] = { x.dims[0], x.dims[1] * upsample, x.dims[2] * upsample, x.dims[3] };
+    if (upsample == 1)
+        return x;
+    calo_tensor y = calo_scratch(run, x.type, dims[0] * dims[1] * dims[2] * dims[3]);
+    const calo_variant untuned = { .source = variant->source, .entry = "conv2d_enlarge" };
+    calo_launch launch = calo_launch_begin(&untuned, call, x, (calo_tensor){ 0 });
+    calo_define(&launch, "KH", 1);
+    calo_define(&launch, "KW", 1);
+    calo_define(&launch, "STRIDE", 1);
+    calo_define(&launch, "UPSAMPLE", upsample);
+    calo_arg_tensor(&launch, x);
+    calo_arg_tensor(&launch, y);
+    for (int i = 1; i < 4; i++)
+        calo_arg_int(&launch, x.dims[i]);
+    calo_arg_int(&launch, x.dims[0]);
+    calo_groups(&launch, calo_tensor_count(y) / 8, 256);
+    calo_dispatch(run, &launch);
+    return calo_reshape(y, 4, dims);
 }
 
 static void launch_wgmma(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     const calo_conv2d_args *a = call->args;
-    const calo_tensor x = call->in[CALO_SLOT_X], w = call->in[CALO_SLOT_WEIGHT], y = call->out;
-    const int64_t inputs = w.dims[1] * w.dims[2] * w.dims[3], blocks = calo_ceil_div(w.dims[3], CHANNELS);
-    const calo_tiling t = calo_tile(call, panels(call), w.dims[1] * w.dims[2] * blocks * CHANNELS);
+    const calo_tensor x = enlarged(run, call, variant), w = call->in[CALO_SLOT_WEIGHT], y = call->out;
+    const int64_t inputs = w.dims[1] * w.dims[2] * w.dims[3];
+    const calo_tiling t = calo_tile(call, panels(call), padded_inputs(w));
     const calo_map w_map = calo_rows_map(inputs, panels(call) * CALO_PANEL, inputs, t.tile_panels * CALO_PANEL);
     const uint64_t pixel = (uint64_t)x.dims[3] * 2, row = pixel * (uint64_t)x.dims[2];
     /* The last pixel walked, against the image's last, follows from how many outputs there are. */
@@ -189,7 +226,8 @@ enum { DNN_WORKSPACE = 256 << 20 };
 
 static bool fits_dnn(const calo_call *call, const calo_device_info *info)
 {
-    return fits_wgmma(call, info) && ((const calo_conv2d_args *)call->args)->activation == CALO_LINEAR &&
+    const calo_conv2d_args *a = call->args;
+    return fits_mma(call, info) && a->upsample == 1 && a->activation == CALO_LINEAR &&
            !calo_present(call->in[CALO_SLOT_CHANNEL_BIAS]) && !calo_present(call->in[CALO_SLOT_RESIDUAL]);
 }
 
@@ -223,8 +261,8 @@ static const calo_variant variants[] = {
     { .name = "pixel", .backend = CALO_OPENCL, .source = "conv2d/conv2d.cl", .entry = "conv2d_tile",
       .tunables = { { "PIXELS", { 1 } } }, .supports = any, .launch = launch_tile },
     { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
-      .entry = "conv2d_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 8 } } },
-      .supports = fits_wgmma, .suits = is_large, .launch = launch_wgmma },
+      .entry = "conv2d_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 5, 4, 8, 3, 2 } } },
+      .supports = fits_wgmma, .preset = preset_wgmma, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,
       .suits = is_large, .launch = launch_mma },

@@ -6,7 +6,7 @@
                  so no division is left in the loop; a tap outside the image is zero-filled by cp.async. Where the
                  picture is small, k is split over blockIdx.z and conv2d_sum adds the parts in their order.
    conv2d_wgmma  the same on Hopper's own instructions (ptx90.cu): TMA walks the pixels itself (im2col), 64 channels of one
-                 tap a step; channels past C are zeros. Nothing enlarged. No GPU has timed it yet.
+                 tap a step; channels past C are zeros. It reads no enlarged pictures: conv2d_enlarge makes one first.
    conv2d_tile   any type and any C, in f32 multiply-adds. */
 #ifndef KH
 #define KH 1
@@ -28,39 +28,58 @@ INLINE void corner_of(int row, int out_height, int out_width, int pad_top, int p
     ulong x_at, const weight *w, ulong w_at, int height, int width, int channels, int out_height, int out_width,       \
         int columns, int pad_top, int pad_left, int rows, EPILOGUE_ARGUMENTS
 
+/* y [B, UPSAMPLE · height, UPSAMPLE · width, C], each pixel of x as often as it is meant: 8 channels a thread. */
+KERNEL(256) conv2d_enlarge(const ushort *x, ulong x_at, ushort *y, ulong y_at, int height, int width, int channels,
+                           int images)
+{
+    const uint i = (uint)global_id(x), eights = channels / 8, pixel = i / eights;
+    const uint wide = width * UPSAMPLE, high = height * UPSAMPLE, image = pixel / wide / high;
+    const ulong from = ((ulong)image * height + pixel / wide % high / UPSAMPLE) * width + pixel % wide / UPSAMPLE;
+    if (image < images)
+        ((words4 *)(y + y_at))[i] = ((const words4 *)(x + x_at))[from * eights + i % eights];
+}
+
 #if WGMMA_STAGES
 KERNEL(384) conv2d_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int channels, int out_height, int out_width, int columns,
                          int pad_top, int pad_left, int rows, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at,
-                         int panels, int split)
+                         int panels, int split, int splits)
 {
-    DYNAMIC_SHARED(ushort, tiles);
+    DYNAMIC_SHARED(ushort, stages);
     BARRIERS(full, WGMMA_STAGES);
     BARRIERS(empty, WGMMA_STAGES);
-    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M;
-    const int blocks = (channels + STEP_K - 1) / STEP_K, begin = blockIdx.z * split / STEP_K;
-    const int steps = min(split / STEP_K, KH * KW * blocks - begin);
+    const int tiles = count_tiles(rows, panels, splits), blocks = (channels + STEP_K - 1) / STEP_K;
+    const int steps = split / STEP_K, all = KH * KW * blocks;
+    turn t = { 0, 0 };
     open_stages(full, empty);
     if (threadIdx.x < 128) {
-        int image, y0, x0;
-        registers_down();
-        corner_of(first_row, out_height, out_width, pad_top, pad_left, &image, &y0, &x0);
-        for (int step = 0; threadIdx.x == 0 && step < steps; step++) {
-            SHARED_POINTER(ushort) a = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE);
-            const int tap = (begin + step) / blocks, c = (begin + step) % blocks * STEP_K;
-            begin_stage(full, empty, step);
-            load_pixels(a, &x_map, c, x0, y0, image, tap % KW, tap / KW, full + step % WGMMA_STAGES);
-            load_box2(a + A_STAGE, &w_map, tap * channels + c, first_panel * 32, full + step % WGMMA_STAGES);
+        REGISTERS_DOWN(40);
+        for (int tile = blockIdx.x; threadIdx.x == 0 && tile < tiles; tile += gridDim.x) {
+            const place p = place_of(tile, rows, panels);
+            int image, y0, x0;
+            corner_of(p.first_row, out_height, out_width, pad_top, pad_left, &image, &y0, &x0);
+            for (int step = p.part * steps; step < min(p.part * steps + steps, all); step++) {
+                SHARED_POINTER(ushort) a = stage_of(stages, t);
+                const int tap = step / blocks, c = step % blocks * STEP_K;
+                begin_stage(full, empty, t);
+                load_pixels(a, &x_map, c, x0, y0, image, tap % KW, tap / KW, full + t.stage);
+                load_box2(a + A_STAGE, &w_map, tap * channels + c, p.first_panel * 32, full + t.stage);
+                t = next_turn(t);
+            }
         }
         return;
     }
-    registers_up();
-    float sums[FRAGMENTS_M][FRAGMENTS_N][4];
-    multiply_stages(tiles, full, empty, steps, sums);
-    finish_tile(sums, first_row, first_panel, rows, columns, partial + partial_at, panels, bias, bias_at, channel, channel_at,
-                residual, residual_at, y, y_at, rows_per_channel);
+    REGISTERS_UP(232);
+    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        const place p = place_of(tile, rows, panels);
+        float sums[FRAGMENTS_M][FRAGMENTS_N][4];
+        t = multiply_stages(stages, full, empty, t, min(steps, all - p.part * steps), sums);
+        finish_tile(sums, p.first_row, p.first_panel, rows, columns,
+                    splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
+                    channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
+    }
 }
 #elif defined(TILE_M)
-KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
+KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong partial_at, int panels, int split, int splits)
 {
     SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);
     const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M, inputs = KH * KW * channels;
@@ -110,8 +129,9 @@ KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong pa
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    finish_tile(sums, first_row, first_panel, rows, columns, partial + partial_at, panels, bias, bias_at, channel, channel_at,
-                residual, residual_at, y, y_at, rows_per_channel);
+    finish_tile(sums, first_row, first_panel, rows, columns,
+                splits > 1 ? partial + partial_at + (ulong)blockIdx.z * rows * panels * 32 : 0, panels, bias, bias_at,
+                channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
 

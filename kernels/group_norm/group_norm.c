@@ -130,13 +130,17 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
-/* Statistics spread over some hundred blocks an image, then a warp a group, then a thread a number. */
+/* Statistics spread over some hundred blocks an image, then a warp a group, then a thread for eight numbers or for one. */
+enum { LEAST_CHUNK = 16 };
+
 static void launch_spread(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     const calo_group_norm_args *args = call->args;
     const calo_tensor x = call->in[0];
     const int64_t batch = x.dims[0], width = calo_tensor_columns(x), pixels = calo_tensor_rows(x) / batch;
-    const int64_t chunk = calo_ceil_div(pixels, call->tuning[0]), chunks = calo_ceil_div(pixels, chunk);
+    const int64_t by_count = calo_ceil_div(pixels, call->tuning[0]), chunk = by_count < LEAST_CHUNK ? LEAST_CHUNK : by_count;
+    const int64_t chunks = calo_ceil_div(pixels, chunk);
+    const bool eights = width % 8 == 0 && x.offset % 16 == 0 && call->out.offset % 16 == 0 && pixels * width < INT32_MAX;
     calo_tensor partial = calo_scratch(run, CALO_F32, batch * chunks * 2 * width);
     calo_tensor affine = calo_scratch(run, CALO_F32, batch * 2 * width);
 
@@ -173,9 +177,58 @@ static void launch_spread(calo_run *run, const calo_call *call, const calo_varia
     calo_arg_tensor(&apply, call->out);
     calo_arg_int(&apply, width);
     calo_arg_long(&apply, pixels * width);
-    calo_groups(&apply, pixels * width, 256);
+    if (eights)
+        apply.entry = "group_norm_eights";
+    calo_groups(&apply, eights ? pixels * width / 8 : pixels * width, 256);
     apply.global[1] = (size_t)batch;
     calo_dispatch(run, &apply);
+}
+
+/* A block an image and group, of pairs of channels. */
+enum { BLOCK_THREADS = 512, BLOCK_RESERVE = 2048, BLOCK_BYTES = 512 << 10 };
+
+static uint64_t group_bytes(const calo_call *call)
+{
+    return calo_tensor_bytes(call->out) / (uint64_t)call->out.dims[0] /
+           (uint64_t)((const calo_group_norm_args *)call->args)->groups;
+}
+
+static bool fits_block(const calo_call *call, const calo_device_info *info)
+{
+    const calo_group_norm_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    (void)info;
+    return x.type != CALO_F32 && calo_tensor_columns(x) / args->groups % 2 == 0 && x.offset % 4 == 0 &&
+           call->out.offset % 4 == 0 && group_bytes(call) < INT32_MAX;
+}
+
+/* Beyond, one multiprocessor has too much to read. */
+static bool suits_block(const calo_call *call, const calo_device_info *info)
+{
+    (void)info;
+    return group_bytes(call) <= BLOCK_BYTES;
+}
+
+static void launch_block(calo_run *run, const calo_call *call, const calo_variant *variant)
+{
+    const calo_group_norm_args *args = call->args;
+    const calo_tensor x = call->in[0];
+    const int64_t batch = x.dims[0], width = calo_tensor_columns(x);
+    const bool staged = group_bytes(call) + BLOCK_RESERVE <= run->info.local_memory;
+    calo_launch launch = calo_launch_begin(variant, call, x, (calo_tensor){ 0 });
+    calo_define(&launch, "ACTIVATION", args->activation);
+    calo_define(&launch, "STAGED", staged);
+    for (int i = 0; i < 3; i++)
+        calo_arg_tensor(&launch, call->in[i]);
+    calo_arg_tensor(&launch, call->out);
+    calo_arg_int(&launch, calo_tensor_rows(x) / batch);
+    calo_arg_int(&launch, width);
+    calo_arg_int(&launch, width / args->groups);
+    calo_arg_float(&launch, args->eps);
+    calo_arg_local(&launch, staged ? group_bytes(call) : 4);
+    calo_groups(&launch, (int64_t)args->groups * BLOCK_THREADS, BLOCK_THREADS);
+    launch.global[1] = (size_t)batch;
+    calo_dispatch(run, &launch);
 }
 
 static const calo_variant variants[] = {
@@ -184,8 +237,10 @@ static const calo_variant variants[] = {
       .supports = any, .launch = launch_chunks },
     { .name = "local", .backend = CALO_OPENCL, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cl",
       .entry = "group_norm_element", .supports = fits_local, .launch = launch_local },
+    { .name = "block", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cu",
+      .entry = "group_norm_block", .supports = fits_block, .suits = suits_block, .launch = launch_block },
     { .name = "spread", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cu",
-      .entry = "group_norm_element", .tunables = { { "CHUNKS", { 256, 64 } } }, .supports = any, .launch = launch_spread },
+      .entry = "group_norm_element", .tunables = { { "CHUNKS", { 256, 1024, 64 } } }, .supports = any, .launch = launch_spread },
 };
 
 static int traits(const calo_call *call, int64_t *values)

@@ -1,4 +1,9 @@
-/* Group norm in three kernels; x is read twice from memory (the second time mostly from L2), y is written once.
+/* Group norm. Bound by memory.
+
+   group_norm_block: a block makes one group of one image by itself, a thread pairs of channels. STAGED: x is read once, and
+   kept in shared memory; else three times, mostly from L2.
+
+   Where images are large, three kernels; x is read twice from memory (the second time mostly from L2), y is written once:
 
    partial  a block takes a chunk of pixels, a thread a channel: mean and M2 = Σ (x − mean)², so that statistics are
             spread over many blocks and every read is coalesced
@@ -70,6 +75,25 @@ KERNEL(32) group_norm_combine(const float *partial, ulong partial_at, const floa
     }
 }
 
+KERNEL(256) group_norm_eights(const act *x, ulong x_at, const float *affine, ulong affine_at, act *y, ulong y_at,
+                              int width, ulong count)
+{
+    const uint i = (uint)global_id(x);
+    const int c = (int)(i % (uint)(width / 8)) * 8;
+    const ulong at = (ulong)blockIdx.y * count + (ulong)i * 8;
+    affine += affine_at + (ulong)blockIdx.y * 2 * width;
+    if ((ulong)i * 8 < count) {
+        float v[8], a[8], b[8];
+        load8(x + x_at + at, v);
+        load8_floats(affine + c, a);
+        load8_floats(affine + width + c, b);
+        UNROLL
+        for (int j = 0; j < 8; j++)
+            v[j] = apply_activation(fmaf(a[j], v[j], b[j]));
+        store8(v, y + y_at + at);
+    }
+}
+
 KERNEL(256) group_norm_element(const act *x, ulong x_at, const float *affine, ulong affine_at, act *y, ulong y_at,
                                int width, ulong count)
 {
@@ -79,3 +103,75 @@ KERNEL(256) group_norm_element(const act *x, ulong x_at, const float *affine, ul
     if (i < count)
         store_act(apply_activation(fmaf(load_act(x, x_at + at), affine[c], affine[width + c])), y, y_at + at);
 }
+
+#ifdef STAGED
+enum { THREADS = 512 };
+
+/* The sum over the block, the same for all threads. */
+INLINE float sum_of_block(float sum, SHARED_POINTER(float) sums)
+{
+    for (int mask = 16; mask; mask /= 2)
+        sum += shuffle_xor(sum, mask);
+    __syncthreads(); /* the sums of before have been read */
+    if (threadIdx.x % 32 == 0)
+        sums[threadIdx.x / 32] = sum;
+    __syncthreads();
+    sum = sums[threadIdx.x % (THREADS / 32)];
+    for (int mask = THREADS / 64; mask; mask /= 2)
+        sum += shuffle_xor(sum, mask);
+    return sum;
+}
+
+/* Where pair `e` of a group lies in its image, e = pixel · size / 2 + c / 2; walked THREADS pairs at a time. */
+typedef struct walk {
+    uint pixel, half; /* half: c / 2 */
+} walk;
+
+INLINE walk next_pair(walk w, uint pixels, uint rest, uint halves)
+{
+    const bool over = w.half + rest >= halves;
+    const walk next = { w.pixel + pixels + over, over ? w.half + rest - halves : w.half + rest };
+    return next;
+}
+
+KERNEL(THREADS) group_norm_block(const act *x, ulong x_at, const float *gamma, ulong gamma_at, const float *beta,
+                                 ulong beta_at, act *y, ulong y_at, int pixels, int width, int size, float eps)
+{
+    DYNAMIC_SHARED(uint, kept);
+    SHARED(float, sums, [THREADS / 32]);
+    const uint halves = size / 2, pairs = (uint)pixels * halves, first = blockIdx.x * size;
+    const uint step = THREADS / halves, rest = THREADS % halves;
+    const walk start = { threadIdx.x / halves, threadIdx.x % halves };
+    const float share = 1.0f / ((float)pixels * (float)size);
+    float sum = 0.0f, spread = 0.0f;
+    x += x_at + (ulong)blockIdx.y * pixels * width + first;
+    y += y_at + (ulong)blockIdx.y * pixels * width + first;
+    gamma += gamma_at + first;
+    beta += beta_at + first;
+    walk w = start;
+    for (uint e = threadIdx.x; e < pairs; e += THREADS) {
+        const uint two = *(const uint *)(x + (ulong)w.pixel * width + 2 * w.half);
+        if (STAGED)
+            kept[e] = two;
+        sum += from_act((ushort)two) + from_act((ushort)(two >> 16));
+        w = next_pair(w, step, rest, halves);
+    }
+    const float mean = sum_of_block(sum, sums) * share;
+    w = start;
+    for (uint e = threadIdx.x; e < pairs; e += THREADS) {
+        const uint two = STAGED ? (uint)kept[e] : *(const uint *)(x + (ulong)w.pixel * width + 2 * w.half);
+        const float a = from_act((ushort)two) - mean, b = from_act((ushort)(two >> 16)) - mean;
+        spread = fmaf(a, a, fmaf(b, b, spread));
+        w = next_pair(w, step, rest, halves);
+    }
+    const float rstd = 1.0f / sqrtf(sum_of_block(spread, sums) * share + eps);
+    w = start;
+    for (uint e = threadIdx.x; e < pairs; e += THREADS) {
+        const uint c = 2 * w.half, two = STAGED ? (uint)kept[e] : *(const uint *)(x + (ulong)w.pixel * width + c);
+        const float a = (from_act((ushort)two) - mean) * rstd, b = (from_act((ushort)(two >> 16)) - mean) * rstd;
+        store_pair(apply_activation(fmaf(a, gamma[c], beta[c])), apply_activation(fmaf(b, gamma[c + 1], beta[c + 1])),
+                   y + (ulong)w.pixel * width + c);
+        w = next_pair(w, step, rest, halves);
+    }
+}
+#endif

@@ -29,10 +29,24 @@ static bool any(const calo_call *call, const calo_device_info *info)
     return true;
 }
 
+enum { LANE_EIGHTS = 8 }; /* eights of numbers that a lane has the registers for */
+
+static bool fits_eights(const calo_call *call, const calo_device_info *info)
+{
+    const int64_t width = calo_tensor_columns(call->out);
+    bool fits = width % 8 == 0 && width <= 32 * 8 * LANE_EIGHTS && call->out.offset % 16 == 0;
+    (void)info;
+    for (int i = 0; i < 3; i++)
+        fits = fits && call->in[i].offset % 16 == 0;
+    return fits;
+}
+
 static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)
 {
     const int64_t rows = calo_tensor_rows(call->out);
     calo_launch launch = calo_launch_begin(variant, call, call->in[0], (calo_tensor){ 0 });
+    if (variant->supports == fits_eights)
+        calo_define(&launch, "EIGHTS_OF_LANE", (int)calo_ceil_div(calo_tensor_columns(call->out), 256));
     for (int i = 0; i < 3; i++)
         calo_arg_tensor(&launch, call->in[i]);
     calo_arg_tensor(&launch, call->out);
@@ -52,6 +66,8 @@ static const calo_variant variants[] = {
     { .name = "rows", .backend = CALO_OPENCL, .prefer = CALO_PREFER_CPU | CALO_PREFER_GPU,
       .source = "layer_norm/layer_norm.cl", .entry = "layer_norm_rows", .tunables = { { "ROWS", { 8, 1 } } },
       .supports = any, .launch = launch },
+    { .name = "eights", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "layer_norm/layer_norm.cu",
+      .entry = "layer_norm_eights", .tunables = { { "ROWS", { 8, 4 } } }, .supports = fits_eights, .launch = launch },
     { .name = "warp", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "layer_norm/layer_norm.cu",
       .entry = "layer_norm_rows", .tunables = { { "ROWS", { 8, 4 } } }, .supports = any, .launch = launch },
 };

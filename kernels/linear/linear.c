@@ -131,7 +131,7 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
 static bool fits_mma(const calo_call *call, const calo_device_info *info)
 {
     (void)info;
-    return calo_fits_mma(call->in[CALO_SLOT_X], call->in[CALO_SLOT_WEIGHT], calo_tensor_columns(call->in[CALO_SLOT_X]));
+    return calo_fits_mma(call, calo_tensor_columns(call->in[CALO_SLOT_X]));
 }
 
 /* A wave of 128 × 128 tiles on half of the device's multiprocessors. */
@@ -147,10 +147,9 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
                       panels(call), "linear_sum", *(const calo_activation *)call->args, gated(call));
 }
 
-/* A wave of 128 × 256 tiles on all multiprocessors. */
-static bool is_huge(const calo_call *call, const calo_device_info *info)
+static void preset_wgmma(const calo_call *call, const calo_device_info *info, int values[CALO_MAX_TUNABLES])
 {
-    return calo_ceil_div(calo_tensor_rows(call->out), 128) * calo_ceil_div(panels(call), 8) >= info->compute_units;
+    values[1] = calo_tile_panels(call, info, panels(call), call->in[CALO_SLOT_WEIGHT].dims[1]);
 }
 
 static void launch_wgmma(calo_run *run, const calo_call *call, const calo_variant *variant)
@@ -214,12 +213,9 @@ static const calo_variant variants[] = {
       .entry = "linear_local", .supports = any, .launch = launch_local },
     { .name = "row", .backend = CALO_OPENCL, .source = "linear/linear.cl", .entry = "linear_row",
       .tunables = { { "ROWS", { 1 } } }, .supports = any, .launch = launch_tile },
-    { .name = "wgmma_wide", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU,
-      .source = "linear/linear.cu", .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 8 } } },
-      .supports = fits_mma, .suits = is_huge, .launch = launch_wgmma },
     { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
-      .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4 } } }, .supports = fits_mma,
-      .suits = is_large, .launch = launch_wgmma },
+      .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 5, 4, 8, 3, 2 } } },
+      .supports = fits_mma, .preset = preset_wgmma, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,
       .suits = is_large, .launch = launch_mma },

@@ -9,33 +9,41 @@
    linear_tile   any type, stride and K, in f32 multiply-adds: what --dtype f32 runs on, TF32 is never used. */
 #if WGMMA_STAGES
 KERNEL(384) linear_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int rows, int columns, int inputs, EPILOGUE_ARGUMENTS,
-                         float *partial, ulong partial_at, int panels, int split)
+                         float *partial, ulong partial_at, int panels, int split, int splits)
 {
-    DYNAMIC_SHARED(ushort, tiles);
+    DYNAMIC_SHARED(ushort, stages);
     BARRIERS(full, WGMMA_STAGES);
     BARRIERS(empty, WGMMA_STAGES);
-    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M, begin = blockIdx.z * split;
-    const int steps = (min(split, inputs - begin) + STEP_K - 1) / STEP_K;
+    const int tiles = count_tiles(rows, panels, splits);
+    turn t = { 0, 0 };
     open_stages(full, empty);
     if (threadIdx.x < 128) {
-        registers_down();
-        for (int step = 0; threadIdx.x == 0 && step < steps; step++) {
-            SHARED_POINTER(ushort) a = tiles + step % WGMMA_STAGES * (A_STAGE + B_STAGE);
-            begin_stage(full, empty, step);
-            load_box2(a, &x_map, begin + step * STEP_K, first_row, full + step % WGMMA_STAGES);
-            load_box2(a + A_STAGE, &w_map, begin + step * STEP_K, first_panel * 32, full + step % WGMMA_STAGES);
+        REGISTERS_DOWN(40);
+        for (int tile = blockIdx.x; threadIdx.x == 0 && tile < tiles; tile += gridDim.x) {
+            const place p = place_of(tile, rows, panels);
+            for (int k = p.part * split; k < min(p.part * split + split, inputs); k += STEP_K) {
+                SHARED_POINTER(ushort) a = stage_of(stages, t);
+                begin_stage(full, empty, t);
+                load_box2(a, &x_map, k, p.first_row, full + t.stage);
+                load_box2(a + A_STAGE, &w_map, k, p.first_panel * 32, full + t.stage);
+                t = next_turn(t);
+            }
         }
         return;
     }
-    registers_up();
-    float sums[FRAGMENTS_M][FRAGMENTS_N][4];
-    multiply_stages(tiles, full, empty, steps, sums);
-    finish_tile(sums, first_row, first_panel, rows, columns, partial + partial_at, panels, bias, bias_at, channel, channel_at,
-                residual, residual_at, y, y_at, rows_per_channel);
+    REGISTERS_UP(232);
+    for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        const place p = place_of(tile, rows, panels);
+        float sums[FRAGMENTS_M][FRAGMENTS_N][4];
+        t = multiply_stages(stages, full, empty, t, (min(split, inputs - p.part * split) + STEP_K - 1) / STEP_K, sums);
+        finish_tile(sums, p.first_row, p.first_panel, rows, columns,
+                    splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
+                    channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
+    }
 }
 #elif defined(TILE_M)
 KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at, int rows, int columns, int inputs,
-                       int stride, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at, int panels, int split)
+                       int stride, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at, int panels, int split, int splits)
 {
     SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);
     const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M;
@@ -68,8 +76,9 @@ KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at,
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    finish_tile(sums, first_row, first_panel, rows, columns, partial + partial_at, panels, bias, bias_at, channel, channel_at,
-                residual, residual_at, y, y_at, rows_per_channel);
+    finish_tile(sums, first_row, first_panel, rows, columns,
+                splits > 1 ? partial + partial_at + (ulong)blockIdx.z * rows * panels * 32 : 0, panels, bias, bias_at,
+                channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
 

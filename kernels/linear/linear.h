@@ -33,12 +33,18 @@ typedef struct calo_tiling {
     int64_t splits, split; /* of k: how many, and how long each is */
 } calo_tiling;
 
-/* How to cut rows × panels with `inputs` of k. Few tiles an image are split along k until they are some 64. That depends
- * on one image's rows only, so an image's bits do not depend on its batch. */
+/* How to cut rows × panels with `inputs` of k. Where an image has few tiles, k is split until there are some 64. That
+ * depends on one image's rows only, and on no tile's size, so an image's bits depend neither on its batch nor on how many
+ * panels a tile has. */
 calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs);
 
-/* Whether x and weight are what the tensor-core kernels read: one 16-bit type, and everything aligned to 16 bytes. */
-bool calo_fits_mma(calo_tensor x, calo_tensor weight, int64_t channels);
+/* How many panels a tile of Hopper's kernels should have: what leaves the fewest multiprocessors idle for the least time
+ * (tiles.c says by which estimate). `inputs` as for calo_tile, whole steps. */
+int calo_tile_panels(const calo_call *call, const calo_device_info *info, int64_t panels, int64_t inputs);
+
+/* Whether a call's tensors are what the tensor-core kernels read and write: x of `channels` columns and weight of one
+ * 16-bit type, and everything aligned to 16 bytes. */
+bool calo_fits_mma(const calo_call *call, int64_t channels);
 
 /* For Hopper's kernels: as many stages of shared memory as a block has; and how TMA sees a matrix of 16-bit numbers, a
  * step's columns of `box_rows` rows at a time. */

@@ -421,12 +421,17 @@ INLINE void wgmma_hold(float *, int) {}
 
 #define PRODUCT(n, kept, across, a_tile, b_tile)                                                                       \
     emulator::product { n, ACT != TYPE_BF16, kept, across, a_tile, b_tile }
+#define wgmma_64(d, a, b, kept) emulator::issue(PRODUCT(64, kept, false, a, b), d, nullptr)
+#define wgmma_96(d, a, b, kept) emulator::issue(PRODUCT(96, kept, false, a, b), d, nullptr)
 #define wgmma_128(d, a, b, kept) emulator::issue(PRODUCT(128, kept, false, a, b), d, nullptr)
+#define wgmma_160(d, a, b, kept) emulator::issue(PRODUCT(160, kept, false, a, b), d, nullptr)
 #define wgmma_256(d, a, b, kept) emulator::issue(PRODUCT(256, kept, false, a, b), d, nullptr)
+#define wgmma_across_40(d, a, b) emulator::issue(PRODUCT(40, true, true, 0, b), d, a)
 #define wgmma_across_64(d, a, b) emulator::issue(PRODUCT(64, true, true, 0, b), d, a)
+#define wgmma_across_80(d, a, b) emulator::issue(PRODUCT(80, true, true, 0, b), d, a)
 #define wgmma_across_128(d, a, b) emulator::issue(PRODUCT(128, true, true, 0, b), d, a)
 
-INLINE void registers_down(void) {}
-INLINE void registers_up(void) {}
+#define REGISTERS_DOWN(count) ((void)0)
+#define REGISTERS_UP(count) ((void)0)
 
 #endif

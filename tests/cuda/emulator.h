@@ -319,6 +319,7 @@ template <class... A> constexpr int parameters(void (*)(A...))
 } // namespace emulator
 
 #define INLINE static inline
+#define ALIGN(bytes) alignas(bytes)
 
 #include "emulated_hopper.h"
 
@@ -367,6 +368,7 @@ INLINE unsigned pack_bf16(float low, float high)
 {
     return emulator::bf16_bits(low) | (unsigned)emulator::bf16_bits(high) << 16;
 }
+INLINE float fast_reciprocal(float x) { return 1.0f / x; }
 INLINE float fast_exp2(float x)
 {
     const float y = exp2f(x);

@@ -150,9 +150,9 @@ static void a_library_is_opened_where_it_was_chosen(void **state)
         assert_int_equal(context->device->info.vendor & CALO_VENDOR_BLAS, i ? CALO_VENDOR_BLAS : 0);
         assert_true(i || !context->device->info.vendor);
         calo_run run = { .info = context->device->info };
-        assert_string_equal(calo_choose(&run, &learned.call)->name, variants[i]);
+        assert_string_equal(calo_choose(&run, &learned.call, NULL)->name, variants[i]);
         run.info.vendor = 0; /* as where the library is gone */
-        assert_string_equal(calo_choose(&run, &learned.call)->name, i ? "mma_small" : "mma");
+        assert_string_equal(calo_choose(&run, &learned.call, NULL)->name, i ? "mma_small" : "mma");
         calo_close(&context);
     }
     assert_int_equal(emulated_objects(), 0);

@@ -12,7 +12,7 @@ const char *__real_calo_kernel_source(const char *name);
 const char *__wrap_calo_kernel_source(const char *name);
 
 static const char *const before_cl[] = { "prelude.cl", "math.cl", "epilogue.cl" };
-static const char *const before_cu[] = { "prelude.cu", "ptx.cu", "ptx90.cu", "math.cu", "epilogue.cu", "gemm.cu" };
+static const char *const before_cu[] = { "prelude.cu", "ptx.cu", "ptx90.cu", "vector.cu", "math.cu", "epilogue.cu", "gemm.cu" };
 
 static struct {
     const char *folder;

@@ -453,7 +453,7 @@ static bool check_door(trial *t)
     run.forced = NULL;
     if (!(cost.flops >= 0 && cost.flops < 1e18) || !(cost.bytes > 0 && cost.bytes < 1e18))
         return fail(t, "its cost is %g FLOPs and %g bytes", cost.flops, cost.bytes);
-    return calo_choose(&run, &t->call) || fail(t, "no variant would be chosen");
+    return calo_choose(&run, &t->call, NULL) || fail(t, "no variant would be chosen");
 }
 
 static void try_call(trial *t)

@@ -273,7 +273,7 @@ static const char *door_takes(const calo_device_info *info, int64_t rows, char *
     assert_string_equal(fault.text, "");
     snprintf(text, CALO_VARIANT_TEXT, "%s", ledger.entries[0].variant);
     assert_int_equal(ledger.count, 1); /* the plan and the run took the same */
-    assert_string_equal(calo_choose(&run, &learned.call)->name, text);
+    assert_string_equal(calo_choose(&run, &learned.call, NULL)->name, text);
     calo_ledger_free(&ledger);
     calo_arena_free(&arena);
     device->api = real;
@@ -362,7 +362,7 @@ static void what_cannot_do_it_is_not_taken(void **state)
     call.in[0] = calo_shape(CALO_F32, 4, (int64_t[]){ 1, 4, 4, 8 });
     assert_int_equal(call.op->infer(&call, &fault), CALO_OK);
     calo_run run = { .info = device->info, .dtype = CALO_F32, .fault = &fault };
-    const calo_variant *standard = calo_choose(&run, &call);
+    const calo_variant *standard = calo_choose(&run, &call, NULL);
     const calo_choice choice = { .key = calo_call_key(&call, key),
                                  .variant = variant_of(call.op, "bilinear_number"),
                                  .seconds = 1,
@@ -371,7 +371,7 @@ static void what_cannot_do_it_is_not_taken(void **state)
     assert_non_null(calo_tuning_find(&tuning, &call));
     run.info.tuning = &tuning;
     assert_non_null(standard);
-    assert_ptr_equal(calo_choose(&run, &call), standard);
+    assert_ptr_equal(calo_choose(&run, &call, NULL), standard);
     calo_tuning_free(&tuning);
 }
 
