@@ -300,40 +300,47 @@ INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_
 }
 #endif
 
-/* Adds the parts of k in their order and finishes: a thread for eight columns. */
+/* v += the parts' eight numbers in the order of the parts, four of which are read at a time. */
+INLINE void add_parts(const float *partial, ulong part, int splits, float *v)
+{
+    for (int first = 0; first < splits; first += 4) {
+        float more[4][8];
+        UNROLL
+        for (int s = 0; s < 4; s++)
+            if (first + s < splits)
+                load8_floats(partial + (first + s) * part, more[s]);
+        UNROLL
+        for (int s = 0; s < 4; s++)
+            if (first + s < splits) {
+                UNROLL
+                for (int i = 0; i < 8; i++)
+                    v[i] += more[s][i];
+            }
+    }
+}
+
+/* Adds the parts of k and finishes: a thread for eight columns. */
 INLINE void finish_splits(const float *partial, ulong partial_at, int splits, int rows, int columns, int width,
                           EPILOGUE_ARGUMENTS)
 {
     const int eights = (columns + 7) / 8, at = (int)global_id(x), row = at / eights, n = at % eights * 8;
-    float v[8] = { 0 }, more[8];
+    const ulong part = (ulong)rows * width;
+    float v[8] = { 0 };
     if (row >= rows)
         return;
     partial += partial_at + (ulong)row * width;
 #if GATED
     float gates[8] = { 0 };
     partial += n / 16 * 32 + n % 16;
-    for (int s = 0; s < splits; s++) {
-        load8_floats(partial + (ulong)s * rows * width, more);
-        UNROLL
-        for (int i = 0; i < 8; i++)
-            v[i] += more[i];
-        load8_floats(partial + (ulong)s * rows * width + 16, more);
-        UNROLL
-        for (int i = 0; i < 8; i++)
-            gates[i] += more[i];
-    }
+    add_parts(partial, part, splits, v);
+    add_parts(partial + 16, part, splits, gates);
     UNROLL
     for (int i = 0; i < 8; i++)
         if (n + i < columns)
             v[i] = gate_value(v[i], gates[i], bias + bias_at, n + i, columns);
     store_columns(v, residual + residual_at, y + y_at, row, n, columns);
 #else
-    for (int s = 0; s < splits; s++) {
-        load8_floats(partial + (ulong)s * rows * width + n, more);
-        UNROLL
-        for (int i = 0; i < 8; i++)
-            v[i] += more[i];
-    }
+    add_parts(partial + n, part, splits, v);
     finish_columns(v, bias + bias_at, channel + channel_at, residual + residual_at, y + y_at, row, n, columns,
                    rows_per_channel);
 #endif

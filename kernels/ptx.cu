@@ -159,4 +159,10 @@ INLINE float shuffle_xor(float value, int mask)
     return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 
+/* Whether it is so in any lane of the warp. */
+INLINE bool any_of_warp(bool so)
+{
+    return __any_sync(0xffffffffu, so);
+}
+
 #endif

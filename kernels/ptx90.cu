@@ -134,7 +134,7 @@ INLINE void wgmma_wait(int pending)
 }
 
 /* Sums of a product may be touched from here on: the compiler, which cannot see that a wait concerns them, moves nothing
-   across. After a wait for them, and before wgmma_begin. */
+   across. After a wait for them, and before wgmma_begin. And before a wait what must not be put off until behind it. */
 INLINE void wgmma_hold(float *sums, int count)
 {
     UNROLL

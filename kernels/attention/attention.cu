@@ -337,11 +337,11 @@ KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k
     const bool tells = threadIdx.x % 128 == 0;
     const float factor = scale * LOG2_E;
     SHARED_POINTER(ushort) qs = tiles + group * 64 * 64;
-    float sums[D / 8][4] = { { 0 } }, largest[2] = { NOTHING, NOTHING }, total[2] = { 0 }, shrink[2];
+    float sums[D / 8][4] = { { 0 } }, largest[2] = { NOTHING, NOTHING }, total[2] = { 0 };
     uint p[WGMMA_KEYS / 16][4];
     barrier_wait(q_full, 0);
     {
-        float s[WGMMA_KEYS / 8][4];
+        float s[WGMMA_KEYS / 8][4], shrink[2];
         barrier_wait(k_full, 0);
         issue_scores(s, qs, ks);
         wgmma_wait(0);
@@ -355,7 +355,7 @@ KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k
     }
     for (int i = 1; i < blocks; i++) {
         const int slot = i % 2, before = slot ^ 1;
-        float s[WGMMA_KEYS / 8][4];
+        float s[WGMMA_KEYS / 8][4], shrink[2];
         barrier_wait(k_full + slot, i / 2 % 2);
         issue_scores(s, qs, ks + slot * STAGE_SIZE);
         barrier_wait(v_full + before, (i - 1) / 2 % 2);
@@ -367,16 +367,23 @@ KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k
         if (hides_keys(WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, first))
             hide_keys(s, WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, row);
         soften(s, WGMMA_KEYS / 8, factor, largest, total, shrink);
-        wgmma_wait(0);
-        wgmma_hold(&sums[0][0], D / 2);
+        wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
+        /* The branch keeps the compiler from softening behind the wait, where no product would be under way. */
+        if (any_of_warp(shrink[0] != 1.0f || shrink[1] != 1.0f)) {
+            wgmma_wait(0);
+            wgmma_hold(&sums[0][0], D / 2);
+            UNROLL
+            for (int c = 0; c < D / 8; c++)
+                UNROLL
+                for (int e = 0; e < 4; e++)
+                    sums[c][e] *= shrink[e / 2];
+        } else {
+            wgmma_wait(0);
+            wgmma_hold(&sums[0][0], D / 2);
+        }
         if (tells)
             barrier_arrive(v_empty + before);
         pack_probabilities(p, s);
-        UNROLL
-        for (int c = 0; c < D / 8; c++)
-            UNROLL
-            for (int e = 0; e < 4; e++)
-                sums[c][e] *= shrink[e / 2];
     }
     barrier_wait(v_full + (blocks - 1) % 2, (blocks - 1) / 2 % 2);
     issue_values(sums, p, vs + (blocks - 1) % 2 * STAGE_SIZE);

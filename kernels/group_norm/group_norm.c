@@ -185,7 +185,7 @@ static void launch_spread(calo_run *run, const calo_call *call, const calo_varia
 }
 
 /* A block an image and group, of pairs of channels. */
-enum { BLOCK_THREADS = 512, BLOCK_RESERVE = 2048, BLOCK_BYTES = 512 << 10 };
+enum { BLOCK_THREADS = 1024, BLOCK_RESERVE = 2048, BLOCK_BYTES = 512 << 10 };
 
 static uint64_t group_bytes(const calo_call *call)
 {

@@ -105,7 +105,7 @@ KERNEL(256) group_norm_element(const act *x, ulong x_at, const float *affine, ul
 }
 
 #ifdef STAGED
-enum { THREADS = 512 };
+enum { THREADS = 1024, BATCH = 8 };
 
 /* The sum over the block, the same for all threads. */
 INLINE float sum_of_block(float sum, SHARED_POINTER(float) sums)
@@ -122,16 +122,36 @@ INLINE float sum_of_block(float sum, SHARED_POINTER(float) sums)
     return sum;
 }
 
-/* Where pair `e` of a group lies in its image, e = pixel · size / 2 + c / 2; walked THREADS pairs at a time. */
-typedef struct walk {
-    uint pixel, half; /* half: c / 2 */
-} walk;
+/* A thread's way over a group's pairs of channels, THREADS apart: pair e is channels 2 (e % halves) of pixel e / halves. */
+typedef struct way {
+    uint halves, pixels, rest; /* of a pixel; a step is `pixels` pixels and `rest` pairs */
+    uint pixel, half;          /* where it is */
+} way;
 
-INLINE walk next_pair(walk w, uint pixels, uint rest, uint halves)
+INLINE way begin_way(uint halves)
 {
-    const bool over = w.half + rest >= halves;
-    const walk next = { w.pixel + pixels + over, over ? w.half + rest - halves : w.half + rest };
-    return next;
+    const way w = { halves, THREADS / halves, THREADS % halves, threadIdx.x / halves, threadIdx.x % halves };
+    return w;
+}
+
+/* The next step's pixel and channel. */
+INLINE ulong next_pair(way *w, int width)
+{
+    const ulong at = (ulong)w->pixel * width + 2 * w->half;
+    w->half += w->rest;
+    w->pixel += w->pixels + (w->half >= w->halves);
+    w->half -= w->half >= w->halves ? w->halves : 0;
+    return at;
+}
+
+/* The pairs e, e + THREADS, … of BATCH, all on their way at once. */
+INLINE void load_pairs(const act *x, way *w, int width, uint e, uint pairs, uint *two)
+{
+    UNROLL
+    for (int i = 0; i < BATCH; i++) {
+        const ulong at = next_pair(w, width);
+        two[i] = e + i * THREADS < pairs ? *(const uint *)(x + at) : 0;
+    }
 }
 
 KERNEL(THREADS) group_norm_block(const act *x, ulong x_at, const float *gamma, ulong gamma_at, const float *beta,
@@ -139,39 +159,57 @@ KERNEL(THREADS) group_norm_block(const act *x, ulong x_at, const float *gamma, u
 {
     DYNAMIC_SHARED(uint, kept);
     SHARED(float, sums, [THREADS / 32]);
-    const uint halves = size / 2, pairs = (uint)pixels * halves, first = blockIdx.x * size;
-    const uint step = THREADS / halves, rest = THREADS % halves;
-    const walk start = { threadIdx.x / halves, threadIdx.x % halves };
+    const uint pairs = (uint)pixels * (size / 2);
+    const int first = blockIdx.x * size;
     const float share = 1.0f / ((float)pixels * (float)size);
     float sum = 0.0f, spread = 0.0f;
+    uint two[BATCH];
     x += x_at + (ulong)blockIdx.y * pixels * width + first;
     y += y_at + (ulong)blockIdx.y * pixels * width + first;
     gamma += gamma_at + first;
     beta += beta_at + first;
-    walk w = start;
-    for (uint e = threadIdx.x; e < pairs; e += THREADS) {
-        const uint two = *(const uint *)(x + (ulong)w.pixel * width + 2 * w.half);
-        if (STAGED)
-            kept[e] = two;
-        sum += from_act((ushort)two) + from_act((ushort)(two >> 16));
-        w = next_pair(w, step, rest, halves);
+    way w = begin_way(size / 2);
+    for (uint e = threadIdx.x; e < pairs; e += BATCH * THREADS) {
+        load_pairs(x, &w, width, e, pairs, two);
+        UNROLL
+        for (int i = 0; i < BATCH; i++) {
+            if (STAGED && e + i * THREADS < pairs)
+                kept[e + i * THREADS] = two[i];
+            sum += from_act((ushort)two[i]) + from_act((ushort)(two[i] >> 16));
+        }
     }
     const float mean = sum_of_block(sum, sums) * share;
-    w = start;
-    for (uint e = threadIdx.x; e < pairs; e += THREADS) {
-        const uint two = STAGED ? (uint)kept[e] : *(const uint *)(x + (ulong)w.pixel * width + 2 * w.half);
-        const float a = from_act((ushort)two) - mean, b = from_act((ushort)(two >> 16)) - mean;
-        spread = fmaf(a, a, fmaf(b, b, spread));
-        w = next_pair(w, step, rest, halves);
+    w = begin_way(size / 2);
+    for (uint e = threadIdx.x; e < pairs; e += BATCH * THREADS) {
+        if (!STAGED)
+            load_pairs(x, &w, width, e, pairs, two);
+        UNROLL
+        for (int i = 0; i < BATCH; i++)
+            if (e + i * THREADS < pairs) {
+                if (STAGED)
+                    two[i] = kept[e + i * THREADS];
+                const float a = from_act((ushort)two[i]) - mean, b = from_act((ushort)(two[i] >> 16)) - mean;
+                spread = fmaf(a, a, fmaf(b, b, spread));
+            }
     }
     const float rstd = 1.0f / sqrtf(sum_of_block(spread, sums) * share + eps);
-    w = start;
-    for (uint e = threadIdx.x; e < pairs; e += THREADS) {
-        const uint c = 2 * w.half, two = STAGED ? (uint)kept[e] : *(const uint *)(x + (ulong)w.pixel * width + c);
-        const float a = (from_act((ushort)two) - mean) * rstd, b = (from_act((ushort)(two >> 16)) - mean) * rstd;
-        store_pair(apply_activation(fmaf(a, gamma[c], beta[c])), apply_activation(fmaf(b, gamma[c + 1], beta[c + 1])),
-                   y + (ulong)w.pixel * width + c);
-        w = next_pair(w, step, rest, halves);
+    w = begin_way(size / 2);
+    way from = w;
+    for (uint e = threadIdx.x; e < pairs; e += BATCH * THREADS) {
+        if (!STAGED)
+            load_pairs(x, &from, width, e, pairs, two);
+        UNROLL
+        for (int i = 0; i < BATCH; i++) {
+            const uint c = 2 * w.half;
+            const ulong at = next_pair(&w, width);
+            if (e + i * THREADS < pairs) {
+                if (STAGED)
+                    two[i] = kept[e + i * THREADS];
+                const float a = (from_act((ushort)two[i]) - mean) * rstd, b = (from_act((ushort)(two[i] >> 16)) - mean) * rstd;
+                store_pair(apply_activation(fmaf(a, gamma[c], beta[c])),
+                           apply_activation(fmaf(b, gamma[c + 1], beta[c + 1])), y + at);
+            }
+        }
     }
 }
 #endif

@@ -2,7 +2,7 @@
 #include "../groups.h"
 #include "linear.h"
 
-enum { WANTED_TILES = 64, MAX_SPLITS = 16, LEAST_SPLIT = 1024, STEP = 64, STAGE_BYTES = 224 << 10 };
+enum { WANTED_TILES = 64, MAX_SPLITS = 16, LEAST_SPLIT = 1536, STEP = 64, STAGE_BYTES = 224 << 10 };
 enum { UNIT_ROWS = 128, UNIT_PANELS = 5 }; /* what is counted as a tile when k is split */
 
 static int64_t rows_of_image(const calo_call *call)

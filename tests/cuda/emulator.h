@@ -400,4 +400,12 @@ INLINE float shuffle_xor(float value, int mask)
     return emulator::shuffle(value, (int)(threadIdx.x % 32) ^ mask);
 }
 
+INLINE bool any_of_warp(bool so)
+{
+    float any = so;
+    for (int mask = 16; mask; mask /= 2)
+        any = fmaxf(any, shuffle_xor(any, mask));
+    return any > 0;
+}
+
 #endif

@@ -26,7 +26,7 @@ static const struct {
     { { 1, 9, 8, 16 }, { 24, 3, 3 }, 2, { 0, 0, 1, 1 }, 1, true, false, 0, CALO_LINEAR, NORMAL, ALL, false },
     { { 2, 6, 11, 5 }, { 8, 3, 3 }, 2, { 0, 0, 1, 1 }, 1, false, false, 0, CALO_LINEAR, NORMAL, FEW, false },
     { { 2, 5, 3, 16 }, { 33, 3, 3 }, 1, { 1, 1, 1, 1 }, 2, true, false, 0, CALO_LINEAR, NORMAL, ALL, false },
-    { { 2, 6, 5, 64 }, { 40, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_SILU, NORMAL, ALL, false }, /* k in parts */
+    { { 2, 6, 5, 352 }, { 40, 3, 3 }, 1, { 1, 1, 1, 1 }, 1, true, true, 2, CALO_SILU, NORMAL, ALL, false }, /* k in parts */
     { { 1, 3, 7, 33 }, { 17, 3, 3 }, 1, { 1, 1, 1, 1 }, 2, true, true, 0, CALO_LINEAR, OUTLIERS, FEW, false },
     { { 2, 3, 5, 31 }, { 65, 1, 1 }, 1, { 0 }, 1, true, true, 0, CALO_LINEAR, NORMAL, FEW, false },
     { { 1, 4, 4, 8 }, { 8, 1, 1 }, 2, { 0 }, 1, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },

@@ -31,8 +31,8 @@ static const struct {
     { 2, 5, 17, 2, 0, true, false, false, 0, CALO_LINEAR, NORMAL, FEW, false },
     { 1, 9, 31, 62, 40, true, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
     { 2, 77, 160, 192, 0, false, true, true, 0, CALO_LINEAR, NORMAL, ALL, false },
-    { 2, 20, 1056, 72, 0, false, true, true, 2, CALO_GELU, NORMAL, ALL, false }, /* k in several parts */
-    { 1, 9, 520, 80, 0, true, true, true, 0, CALO_LINEAR, NORMAL, ALL, false },
+    { 2, 20, 3136, 72, 0, false, true, true, 2, CALO_GELU, NORMAL, ALL, false }, /* k in several parts */
+    { 1, 9, 3136, 80, 0, true, true, true, 0, CALO_LINEAR, NORMAL, ALL, false },
     { 1, 5, 8200, 72, 0, false, true, false, 0, CALO_LINEAR, NORMAL, HALVES, false }, /* and the stages several times */
     { 1, 65, 320, 129, 0, false, true, false, 0, CALO_LINEAR, NORMAL, FEW, false },
     { 1, 257, 48, 32, 0, false, true, false, 0, CALO_LINEAR, MEAN, FEW, false },

@@ -123,8 +123,8 @@ mutate "the eighth input is left out" elementwise/elementwise.cl 's#inputs > 7#i
 
 # CUDA's kernels, emulated
 cuda="--device cuda-emulated"
-mma="$cuda --type f16:f16 --variant mma* --case *x1056-*"
-mma_conv="$cuda --type f16:f16 --variant mma* --case *x64-40*"
+mma="$cuda --type f16:f16 --variant mma* --case *x3136-*"
+mma_conv="$cuda --type f16:f16 --variant mma* --case *x352-40*"
 mutate "tiles are read before all threads have filled them" linear/linear.cu '/__syncthreads();/d' \
     linear $cuda $f32 --variant floats --case '*x13x*'
 mutate "a stage is read without a barrier" linear/linear.cu '/__syncthreads();/d' linear $mma
@@ -132,11 +132,15 @@ mutate "a stage is read before its copies' wait" linear/linear.cu 's#copy_wait(S
     linear $mma
 mutate "a fragment's rows and columns are exchanged" gemm.cu 's#(e >> 1) \* 8#(e \& 1) * 8#' linear $mma
 mutate "a fragment is read unswizzled" gemm.cu 's#2 \* k + lane / 16))#2 * k + lane / 16 ^ 1))#' conv2d $mma_conv
-mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows \&\& n < columns)#if (n < columns)#' \
+mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows)$#if (row >= 0)#' \
     linear $cuda --type f16:f16 --variant mma* --case *x160-*
 mutate "every panel of a tile is its first" gemm.cu 's#first \* 32 + row) \* inputs + at : 0#first * 32 + row % 32) * inputs + at : 0#' \
     conv2d $mma_conv
-mutate "splits of k are stored over each other" gemm.cu '/blockIdx.z \* rows \* width/d' linear $mma
+mutate "splits of k are stored over each other" linear/linear.cu 's#(ulong)blockIdx.z \* rows#(ulong)0 * rows#' linear $mma
+mutate "lanes take their columns from the wrong one" gemm.cu 's#v\[i + mask\]\[e\], mask)#v[i + mask][e], 3 - mask)#' \
+    linear $cuda --type f16:f16 --variant mma* --case *x160-*
+mutate "the fifth part of k is left out" gemm.cu 's#first < splits; first += 4#first < min(splits, 4); first += 4#' linear $cuda \
+    --type f16:f16 --variant mma* --case *x8200-*
 mutate "taps run down instead of along" conv2d/conv2d.cu 's#kx = tap % KW#kx = tap / KW#' conv2d $mma_conv
 mutate "some threads meet a barrier that others do not" reduce/reduce.cu \
     's#if (lane < step) {#if (lane < step) { __syncthreads();#' reduce $cuda $f32
@@ -146,6 +150,13 @@ mutate "keys are overwritten while warps still read them" attention/attention.cu
     's#__syncthreads(); /\* the queries.*##' attention $cuda $f16 --variant wide
 mutate "sums of before are not scaled down" attention/attention.cu 's#sums\[c\]\[e\] \*= shrink#sums[c][e] *= 1.0f + 0 * shrink#' \
     attention $cuda $f16 --variant mma
+mutate "a group's channels are walked without a carry" group_norm/group_norm.cu 's#w->pixels + (w->half >= w->halves)#w->pixels#' \
+    group_norm $cuda $f16 --variant block
+mutate "a block's sums are read while they are written" group_norm/group_norm.cu '/__syncthreads();$/d' group_norm $cuda $f16 \
+    --variant block
+mutate "an eight past a row's end counts" layer_norm/layer_norm.cu 's#if ((j \* 32 + lane) \* 8 < width)#if (true)#' \
+    layer_norm $cuda $f32 --variant eights
+mutate "a row's second half begins with its first words" concat/concat.cu 's#(c - a_columns);#c;#' concat $cuda $f16 --variant words
 mutate "a warp's rows are not all summed" layer_norm/layer_norm.cu 's#mask = 16#mask = 8#' layer_norm $cuda $f32
 mutate "a sum is read before it is complete" rescale/rescale.cu '/^    __syncthreads();$/d' rescale $cuda $f32 \
     --case '*x13x*'
@@ -159,11 +170,13 @@ mutate "the eighth of CUDA's inputs is left out" elementwise/elementwise.cu 's#i
 
 # Hopper's own
 hopper="$cuda --type f16:f16 --variant wgmma"
-mutate "a full stage is waited for in the wrong phase" gemm.cu 's#barrier_wait(full + step % WGMMA_STAGES, step / WGMMA_STAGES % 2)#barrier_wait(full + step % WGMMA_STAGES, step / WGMMA_STAGES % 2 ^ 1)#' \
+mutate "a full stage is waited for in the wrong phase" gemm.cu 's#barrier_wait(full + t.stage, t.parity)#barrier_wait(full + t.stage, t.parity ^ 1)#' \
     linear $hopper --case '*x8200-*'
 mutate "a stage is filled without waiting until it is empty" gemm.cu '/barrier_wait(empty/d' linear $hopper --case '*x8200-*'
-mutate "a stage is given back while it is being read" gemm.cu 's#empty + (step - 1) % WGMMA_STAGES#empty + step % WGMMA_STAGES#' \
+mutate "a stage is given back while it is being read" gemm.cu 's#barrier_arrive(empty + before)#barrier_arrive(empty + t.stage)#' \
     linear $hopper --case '*x8200-*'
+mutate "the next tile begins at the stage of the first" linear/linear.cu 's#t = multiply_stages#multiply_stages#' \
+    linear $hopper --case '*x160-*'
 mutate "the loads bring more than was announced" gemm.cu 's#2 \* (A_STAGE + B_STAGE))#2 * A_STAGE)#' linear $hopper --case '*x8200-*'
 mutate "16 of k are taken for 32" gemm.cu 's#along_k(b + k)#along_k(b + 2 * k)#' conv2d $hopper --case '*x80-*'
 mutate "taps of im2col run down instead of along" conv2d/conv2d.cu 's#tap % KW, tap / KW#tap / KW, tap % KW#' conv2d $hopper --case '*x80-*'
