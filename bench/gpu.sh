@@ -147,11 +147,17 @@ stage_check() {
     part first 40 "$folder/checkkernel" --device cuda:0 --op activation
     grep -q '^exit status 0' "$results/first.txt" || { echo "gpu.sh: nothing works here; see first.txt" >&2; exit 1; }
     for op in $("$folder/checkkernel" --list | grep "^[a-z]"); do
-        part "checkkernel_$op" 150 "$folder/checkkernel" --device cuda:0 --op "$op" &
+        case $op in linear) variants="wgmma mma mma_small cublas floats" ;; conv2d) variants="wgmma mma mma_small cudnn floats" ;;
+        *) variants="*" ;; esac
+        set -f
+        for variant in $variants; do
+            part "checkkernel_${op}_${variant#\*}" 150 "$folder/checkkernel" --device cuda:0 --op "$op" --variant "$variant" &
+        done
+        set +f
     done
-    for share in 0 1 2 3 4 5 6 7; do
+    for share in $(seq 0 15); do
         part "goldens_$share" 150 "$folder/compare_goldens" "$work/calotype" "$folder/write_model" "$folder/golden" \
-            "$folder/demo/tokenizer" "$work/goldens_$share" --share $share/8 &
+            "$folder/demo/tokenizer" "$work/goldens_$share" --share "$share/16" &
     done
     part demo 60 sh "$folder/gpu.sh" demo &
     part repeats 150 sh "$folder/gpu.sh" repeats &

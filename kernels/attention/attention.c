@@ -217,10 +217,11 @@ static int wgmma_groups(const calo_call *call)
     return head_dim(call) <= 64 ? 3 : 2;
 }
 
+/* With one block of keys there is nothing to overlap, and smaller blocks of queries fill a multiprocessor better. */
 static bool fills_blocks(const calo_call *call, const calo_device_info *info)
 {
     (void)info;
-    return call->in[0].dims[1] >= 64 * wgmma_groups(call);
+    return call->in[0].dims[1] >= 64 * wgmma_groups(call) && call->in[1].dims[1] > WGMMA_KEYS;
 }
 
 /* [B, T, heads · D] as [B, T, heads, D]: a load brings 64 channels of `rows` rows of one head. */

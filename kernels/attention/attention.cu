@@ -552,16 +552,17 @@ KERNEL(32 * WARPS) attention_warp(const act *q, ATTENTION_ARGUMENTS)
         const float shrink = exp2f(largest - most), p = begin + lane > last ? 0.0f : exp2f(s - most);
         largest = most;
         total = total * shrink + p;
-        UNROLL
-        for (int i = 0; i < LANE_CHANNELS; i++)
-            sums[i] *= shrink;
+        float part[LANE_CHANNELS] = { 0 }; /* of these keys, by itself: thousands of keys are not one chain of errors */
         for (int j = 0; j < min(32, keys - begin); j++) {
             const float weight_of_key = shuffle_from(p, j);
             UNROLL
             for (int i = 0; i < LANE_CHANNELS; i++)
                 if (i * 32 + lane < D)
-                    sums[i] = fmaf(weight_of_key, load_act(v, (ulong)(begin + j) * v_stride + i * 32 + lane), sums[i]);
+                    part[i] = fmaf(weight_of_key, load_act(v, (ulong)(begin + j) * v_stride + i * 32 + lane), part[i]);
         }
+        UNROLL
+        for (int i = 0; i < LANE_CHANNELS; i++)
+            sums[i] = fmaf(sums[i], shrink, part[i]);
     }
     for (int mask = 16; mask; mask /= 2)
         total += shuffle_xor(total, mask);
