@@ -146,9 +146,9 @@ int main(int count, char **words)
         getrusage(RUSAGE_SELF, &usage);
         printf("%s, %s, %s\n", before.id, before.name, calo_model_dtype(model));
         printf("peak    %.0f GFLOP/s before, %.0f after\n", before.peak_flops / 1e9, after.peak_flops / 1e9);
-        printf("load    %.2f s\nstep    %.3f s median of %d (%.3f … %.3f), %.1f%% of the peak\n", load_s, median, steps,
+        printf("load    %.2f s\nstep    %.4f s median of %d (%.4f … %.4f), %.1f%% of the f32 peak\n", load_s, median, steps,
                step_s[1], step_s[steps], 100 * step_flops / median / peak);
-        printf("decode  %.2f s, %.1f%% of the peak\n", timing.decode_s, 100 * decode_flops / timing.decode_s / peak);
+        printf("decode  %.3f s, %.1f%% of the f32 peak\n", timing.decode_s, 100 * decode_flops / timing.decode_s / peak);
         printf("memory  device %.3f GB (plan %.3f), process %.3f GB\n", (double)calo_peak_device_bytes(context) / 1e9,
                (double)(plan->weight_bytes + plan->activation_bytes) / 1e9, 1024.0 * (double)usage.ru_maxrss / 1e9);
         cJSON *object = cJSON_CreateObject();

@@ -6,8 +6,8 @@
 
 --bench-ops: its shapes with torch.nn.functional (linear, conv2d in channels_last, scaled_dot_product_attention), and each
 time's fraction of the peak that bench_ops measured. --end-to-end (CUDA, and diffusers installed): SD1.5's UNet with random
-weights, guided, through torch.compile(mode="max-autotune"), whose CUDA graphs are confirmed; --compile does that part
-alone, beforehand, for torch's cache. Needs torch; calotype needs none of this.
+weights, guided, through torch.compile(mode="max-autotune"), whose CUDA graphs are confirmed. Needs torch; calotype
+needs none of this.
 """
 import argparse
 import json
@@ -170,7 +170,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench-ops")
     parser.add_argument("--end-to-end")
-    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
     parser.add_argument("--calotype-device", default="auto")
     parser.add_argument("--dtype", default="bf16", choices=["bf16", "f16", "f32"])
@@ -180,9 +179,6 @@ def main():
     parser.add_argument("--output")
     arguments = parser.parse_args()
     dtype = {"bf16": torch.bfloat16, "f16": torch.float16, "f32": torch.float32}[arguments.dtype]
-    if arguments.compile:
-        with torch.inference_mode():
-            compile_unet(dtype)
     result = {"machine": machine(), "dtype": arguments.dtype, "model": arguments.model}
     if arguments.bench_ops:
         result["ops"] = compare_ops(arguments, dtype)

@@ -404,5 +404,5 @@ int main(int count, char **words)
         !run_table(&s, "flows.tsv", only, share, shares, &passed, &failed))
         return 1;
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
-    return failed || !passed;
+    return failed || (!passed && shares == 1); /* no model may fall into a share */
 }
