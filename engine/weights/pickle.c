@@ -389,9 +389,11 @@ static bool build(machine *m, uint32_t callable, uint32_t arguments)
     case CALO_MEANS_PARAMETER:
         return a->count ? push_number(m, m->p->cells[a->first].value) : bad(m, "a parameter has no tensor");
     case CALO_MEANS_STORAGE:
+        return bad(m, "a storage is called");
+    case CALO_MEANS_TYPE:
         break;
     }
-    return bad(m, "a storage is called");
+    return bad(m, "a type is called");
 }
 
 static bool reduce(machine *m)

@@ -6,6 +6,7 @@
 const calo_pickle_global calo_pickle_globals[] = {
     { "collections", "OrderedDict", CALO_MEANS_ORDERED_DICT, 0 },
     { "torch._utils", "_rebuild_tensor_v2", CALO_MEANS_TENSOR, 0 },
+    { "torch._utils", "_rebuild_tensor_v3", CALO_MEANS_TENSOR, 0 },
     { "torch._utils", "_rebuild_parameter", CALO_MEANS_PARAMETER, 0 },
     { "torch", "FloatStorage", CALO_MEANS_STORAGE, CALO_STORED_F32 },
     { "torch", "HalfStorage", CALO_MEANS_STORAGE, CALO_STORED_F16 },
@@ -17,6 +18,10 @@ const calo_pickle_global calo_pickle_globals[] = {
     { "torch", "CharStorage", CALO_MEANS_STORAGE, CALO_STORED_I8 },
     { "torch", "ByteStorage", CALO_MEANS_STORAGE, CALO_STORED_U8 },
     { "torch", "BoolStorage", CALO_MEANS_STORAGE, CALO_STORED_BOOL },
+    /* What has no storage class of its own: bytes, and the type beside the tensor's shape. */
+    { "torch.storage", "UntypedStorage", CALO_MEANS_STORAGE, CALO_STORED_U8 },
+    { "torch", "float8_e4m3fn", CALO_MEANS_TYPE, CALO_STORED_F8_E4M3 },
+    { "torch", "float8_e5m2", CALO_MEANS_TYPE, CALO_STORED_F8_E5M2 },
     /* Held by published checkpoints beside their tensors. */
     { "torch", "Size", CALO_MEANS_INERT, 0 },
     { "torch", "float32", CALO_MEANS_INERT, 0 },

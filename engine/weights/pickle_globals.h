@@ -9,13 +9,14 @@ typedef enum calo_pickle_meaning {
     CALO_MEANS_ORDERED_DICT,
     CALO_MEANS_TENSOR,
     CALO_MEANS_PARAMETER,
-    CALO_MEANS_STORAGE
+    CALO_MEANS_STORAGE,
+    CALO_MEANS_TYPE
 } calo_pickle_meaning;
 
 typedef struct calo_pickle_global {
     const char *module, *name;
     calo_pickle_meaning meaning;
-    calo_stored type; /* of a storage */
+    calo_stored type; /* of a storage, or the type itself */
 } calo_pickle_global;
 
 extern const calo_pickle_global calo_pickle_globals[];

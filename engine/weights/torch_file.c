@@ -93,7 +93,16 @@ static bool read_strides(const int64_t *strides, calo_entry *entry)
     return rows || entry->transposed;
 }
 
-/* (storage, offset, size, stride, …) */
+/* The type that a tensor's arguments name, after those that older ones have; or its storage's. */
+static calo_stored type_of(const reader *r, const calo_pickle_value *arguments, const calo_pickle_value *storage)
+{
+    const calo_pickle_value *named = calo_pickle_item(&r->pickle, arguments, 6);
+    return named && named->kind == CALO_PICKLE_GLOBAL && calo_pickle_globals[named->number].meaning == CALO_MEANS_TYPE
+               ? calo_pickle_globals[named->number].type
+               : (calo_stored)storage->number;
+}
+
+/* (storage, offset, size, stride, requires_grad, hooks); of newer ones a type follows */
 static calo_status read_tensor(reader *r, const calo_pickle_value *arguments, const char *name, calo_entry *entry)
 {
     const char *path = r->file->file.path;
@@ -108,7 +117,7 @@ static calo_status read_tensor(reader *r, const calo_pickle_value *arguments, co
         !read_numbers(r, calo_pickle_item(&r->pickle, arguments, 2), entry->dims, &entry->rank) ||
         !read_numbers(r, calo_pickle_item(&r->pickle, arguments, 3), strides, &rank) || rank != entry->rank)
         return calo_fail(r->fault, CALO_EFILE, "%s: tensor %.200s is not described as torch describes one", path, name);
-    entry->type = (calo_stored)storage->number;
+    entry->type = type_of(r, arguments, storage);
     uint64_t size = calo_stored_size(entry->type), begin;
     for (int i = 0; i < entry->rank; i++)
         if (__builtin_mul_overflow(size, (uint64_t)entry->dims[i], &size) || size > INT64_MAX)

@@ -2,7 +2,8 @@
 
     python make_torch.py            needs torch, numpy
 
-NAME.ckpt and NAME.txt: a line for each tensor, NAME TYPE DIMS VALUES…; what torch itself loads.
+*.ckpt, and tensors.txt (eights.txt for eights2.ckpt): a line for each tensor, NAME TYPE DIMS VALUES…; what torch itself
+loads.
 hostile.txt: NAME <tab> what the refusal must say <tab> the pickle in hexadecimal.
 """
 import collections
@@ -57,6 +58,16 @@ def write_files():
             torch.save(content, HERE / f"{name}{protocol}.ckpt", pickle_protocol=protocol)
     with open(HERE / "tensors.txt", "w") as f:
         f.writelines(f"{k} {describe(v)}\n" for k, v in tensors.items())
+
+
+def write_eights():
+    """Types of eight bits, which are kept as bytes with the type beside them; a part of one; and a tensor of the old kind."""
+    eights = torch.linspace(-3, 3, 12, dtype=torch.float32).reshape(3, 4)
+    content = {"e4m3": eights.to(torch.float8_e4m3fn), "e5m2": eights.to(torch.float8_e5m2),
+               "part": eights.to(torch.float8_e5m2)[1:3], "whole": eights}
+    torch.save(content, HERE / "eights2.ckpt")
+    with open(HERE / "eights.txt", "w") as f:
+        f.writelines(f"{k} {describe(v)}\n" for k, v in content.items())
 
 
 def write_zip64():
@@ -119,6 +130,7 @@ def write_corpus():
     add("prefix", "torch._utils._rebuild_tensor", line("torch._utils", "_rebuild_tensor") + b").")
     add("longer", "torch.FloatStorageX", line("torch", "FloatStorageX") + b").")
     add("storage_called", "a storage is called", line("torch", "FloatStorage") + b")R.")
+    add("type_called", "a type is called", line("torch", "float8_e4m3fn") + b")R.")
     add("inst", "os.system", b"(X\x04\x00\x00\x00trueios\nsystem\n.")
     add("obj", "os.system", b"(" + line("os", "system") + b"X\x04\x00\x00\x00trueo.")
     add("newobj", "subprocess.Popen", b"\x80\x02" + line("subprocess", "Popen") + b")\x81.")
@@ -165,5 +177,6 @@ def write_corpus():
 
 
 write_files()
+write_eights()
 write_zip64()
 write_corpus()
