@@ -44,7 +44,7 @@ void report_print(const calo_report *report, bool measured)
            (double)report->weight_bytes / 1e9, (double)report->activation_bytes / 1e9);
     if (report->takes_turns)
         printf("        the model's parts take turns: they do not fit at once\n");
-    printf("floor   %.2f s at %.0f GFLOP/s and %.1f GB/s\n", roofline, report->peak_flops / 1e9,
+    printf("floor   %.2f s at %.0f GFLOP/s (f32; tensor cores go below it) and %.1f GB/s\n", roofline, report->peak_flops / 1e9,
            report->peak_bandwidth / 1e9);
     if (measured)
         printf("time    %.2f s, %.1f%% of the roofline\n", seconds, 100 * roofline / seconds);
