@@ -11,8 +11,9 @@
    blocks as multiprocessors, which take one tile after the other: the next one's stages arrive while this one's sums
    leave.
 
-   Sums leave in rows (2 bytes a store were 7 µs a tile on an H200, 16 are less than one): the four lanes that hold a row's 32 columns exchange them until each has eight side by side, so that
-   bias, residual and result are read and written 16 bytes at a time. */
+   Sums leave in rows (2 bytes a store were 7 µs a tile on an H200, 16 are less than one): the four lanes that hold a row's
+   32 columns exchange them until each has eight side by side, so that bias, residual and result are read and written 16
+   bytes at a time. */
 #ifndef GATED
 #define GATED 0
 #endif

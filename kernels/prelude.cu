@@ -2,8 +2,8 @@
    device, and as C++ by the emulator of the tests, which brings its own ptx.cu.
 
    The dialect is C with a few words of ours: SHARED(type, name, [dims]) declares shared memory, SHARED_POINTER(type)
-   points into it, KERNEL(threads) begins a kernel of that many threads a block, UNROLL unrolls the loop that follows, ALIGN(bytes) aligns a
-   struct.
+   points into it, KERNEL(threads) begins a kernel of that many threads a block, UNROLL unrolls the loop that follows,
+   ALIGN(bytes) aligns a struct.
    Shared memory is only touched element by element or through ptx.cu, so that the emulator can watch it.
 
    Storage is f32, f16 or bf16, arithmetic is always float. ACT is the activations' type, WEIGHT the weights', each one

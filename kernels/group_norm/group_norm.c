@@ -240,7 +240,8 @@ static const calo_variant variants[] = {
     { .name = "block", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cu",
       .entry = "group_norm_block", .supports = fits_block, .suits = suits_block, .launch = launch_block },
     { .name = "spread", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "group_norm/group_norm.cu",
-      .entry = "group_norm_element", .tunables = { { "CHUNKS", { 256, 1024, 64 } } }, .supports = any, .launch = launch_spread },
+      .entry = "group_norm_element", .tunables = { { "CHUNKS", { 256, 1024, 64 } } }, .supports = any,
+      .launch = launch_spread },
 };
 
 static int traits(const calo_call *call, int64_t *values)

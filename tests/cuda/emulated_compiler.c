@@ -130,8 +130,8 @@ static cu_result compile(nvrtc_program program, int count, const char *const *op
     int used = 11;
     cu_result code = INVALID_OPTION;
     if (take_options(count, options, before, &used)) {
-        char *after[] = { "c++", "-w", "-O1", "-fno-strict-aliasing", "-std=gnu++17", "-march=native", "-fno-gnu-unique", "-fpreprocessed", "-shared", "-fPIC",
-                          "-o", library, text, NULL };
+        char *after[] = { "c++", "-w", "-O1", "-std=gnu++17", "-march=native", "-fno-gnu-unique", "-fno-strict-aliasing",
+                          "-fpreprocessed", "-shared", "-fPIC", "-o", library, text, NULL };
         code = write_file(source, program->source, "w") && run(before, log) && append_entries(text) && run(after, log)
                    ? 0
                    : COMPILATION;
