@@ -276,6 +276,7 @@ case ${1:-} in
 pack) pack "${2:?usage: gpu.sh pack FOLDER}" ;;
 run)
     shift
+    : "${1:?usage: gpu.sh run RESULTS [SECONDS [STAGE …]]}"
     run "$@"
     ;;
 machine | demo | repeats | sanitize | kernels) "$1" ;; # a part of `run`, by itself so that it can be timed out

@@ -17,9 +17,9 @@ def rows_of(path):
     record = json.load(open(path))
     for shape in record["ops"]["shapes"]:
         fraction = shape["fraction_of_peak"]
-        vendor = max((k for k in fraction if k in VENDORS), key=fraction.get)
-        own = max((k for k in fraction if k not in VENDORS), key=fraction.get)
-        yield record, shape["op"], shape["shape"], (own, fraction[own]), (vendor, fraction[vendor])
+        bars = [max(group, key=fraction.get) for group in ([k for k in fraction if k not in VENDORS],
+                                                           [k for k in fraction if k in VENDORS]) if group]
+        yield record, shape["op"], shape["shape"], [(name, fraction[name]) for name in bars]
 
 
 def text(x, y, words, anchor="start", size=12, colour=INK):
@@ -46,10 +46,11 @@ def main():
         x = LEFT + WIDTH * tenth / 10
         print(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}" stroke="{LINES}"/>')
         print(text(x, bottom + 18, f"{tenth * 10} %", "middle", 11))
-    for i, (_, op, shape, own, vendor) in enumerate(rows):
+    for i, (_, op, shape, bars) in enumerate(rows):
         y = TOP + i * ROW
         print(text(LEFT - 10, y + 18, f"{op} {shape}", "end", 11))
-        for k, ((name, fraction), colour) in enumerate(((own, OURS), (vendor, VENDOR))):
+        for k, (name, fraction) in enumerate(bars):
+            colour = VENDOR if name in VENDORS else OURS
             width = WIDTH * min(fraction, 1.05)
             print(bar(LEFT, y + 3 + k * (BAR + 1), width, colour))
             print(text(LEFT + width + 5, y + 12 + k * (BAR + 1), f"{100 * fraction:.0f} % {name}", size=9))

@@ -185,7 +185,7 @@ calo_status calo_cuda_launch(calo_device *device, calo_kernel *kernel, const cal
     }
     cu_launch_config config = { .shared_bytes = (unsigned)shared, .stream = d->stream };
     for (int i = 0; i < 3; i++) {
-        if (!local[i] || global[i] % local[i] || global[i] / local[i] > (i ? 65535 : INT32_MAX))
+        if (!local[i] || global[i] % local[i] || global[i] / local[i] > (i ? CALO_CUDA_GRID : INT32_MAX))
             return calo_fail(fault, CALO_EUSAGE, "CUDA: %s: %zu threads in blocks of %zu along axis %d", kernel->name,
                              global[i], local[i], i);
         config.block[i] = (unsigned)local[i];

@@ -61,6 +61,15 @@ calo_status calo_device_expect(calo_device *device, const char *what, uint64_t n
                      what, need, largest, info->name, info->memory, available, info->max_allocation);
 }
 
+uint64_t calo_device_room(calo_device *device)
+{
+    uint64_t available = UINT64_MAX;
+    calo_fault unused = { 0 };
+    if (!device || !device->api->free_memory || device->api->free_memory(device, &available, &unused))
+        return UINT64_MAX;
+    return available;
+}
+
 calo_status calo_device_list(calo_device_info *list, int capacity, int *count, char *absent, size_t size,
                              calo_fault *fault)
 {

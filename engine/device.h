@@ -10,6 +10,7 @@
 typedef enum calo_backend { CALO_OPENCL = 1, CALO_CUDA = 2 } calo_backend;
 typedef enum calo_device_class { CALO_CPU_CLASS, CALO_GPU_CLASS } calo_device_class;
 
+enum { CALO_CUDA_GRID = 65535 }; /* blocks along a grid's second and third axis, at most */
 enum { CALO_VENDOR_BLAS = 1, CALO_VENDOR_DNN = 2 }; /* cuBLASLt, cuDNN */
 
 typedef struct calo_device_info {
@@ -132,6 +133,9 @@ typedef struct calo_adopted {
  * opens, then an OpenCL GPU, then any OpenCL device. CALO_EDEVICE with the reason when there is none, CALO_EUSAGE for
  * another name. `adopted` may be NULL; with something in it only CUDA will do. Close with device->api->close. */
 calo_status calo_device_open(const char *name, const calo_adopted *adopted, calo_device **device, calo_fault *fault);
+
+/* Bytes that the device can still give; 2^64 − 1 where it cannot say. */
+uint64_t calo_device_room(calo_device *device);
 
 /* CALO_EMEMORY when `need` bytes more are not there, `largest` of them in one piece: the sentence says for what, how many
  * and what is free. */

@@ -43,6 +43,23 @@
 #define mma mma_f16
 #endif
 
+/* A tile of the result, or of a part of k. Those of the same rows follow each other, so that A comes from L2. */
+typedef struct place {
+    int first_row, first_panel, part;
+} place;
+
+INLINE int count_tiles(int rows, int panels, int parts)
+{
+    return (rows + TILE_M - 1) / TILE_M * ((panels + TILE_PANELS - 1) / TILE_PANELS) * parts;
+}
+
+INLINE place place_of(int tile, int rows, int panels)
+{
+    const int across = (panels + TILE_PANELS - 1) / TILE_PANELS, down = (rows + TILE_M - 1) / TILE_M;
+    const place p = { tile / across % down * TILE_M, tile % across * TILE_PANELS, tile / across / down };
+    return p;
+}
+
 INLINE int warp_row(void)
 {
     return WGMMA_STAGES ? threadIdx.x / 32 * 16 - 64 : threadIdx.x / 32 % 2 * (TILE_M / 2);
@@ -141,22 +158,6 @@ INLINE turn multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER 
     return t;
 }
 
-/* A tile of the result, or of a part of k. Those of the same rows follow each other, so that A comes from L2. */
-typedef struct place {
-    int first_row, first_panel, part;
-} place;
-
-INLINE int count_tiles(int rows, int panels, int parts)
-{
-    return (rows + TILE_M - 1) / TILE_M * ((panels + TILE_PANELS - 1) / TILE_PANELS) * parts;
-}
-
-INLINE place place_of(int tile, int rows, int panels)
-{
-    const int across = (panels + TILE_PANELS - 1) / TILE_PANELS, down = (rows + TILE_M - 1) / TILE_M;
-    const place p = { tile / across % down * TILE_M, tile % across * TILE_PANELS, tile / across / down };
-    return p;
-}
 #else
 INLINE int tile_offset(int row, int chunk)
 {
@@ -324,7 +325,8 @@ INLINE void add_parts(const float *partial, ulong part, int splits, float *v)
 INLINE void finish_splits(const float *partial, ulong partial_at, int splits, int rows, int columns, int width,
                           EPILOGUE_ARGUMENTS)
 {
-    const int eights = (columns + 7) / 8, at = (int)global_id(x), row = at / eights, n = at % eights * 8;
+    const uint eights = (columns + 7) / 8, at = (uint)global_id(x);
+    const int row = (int)(at / eights), n = (int)(at % eights) * 8;
     const ulong part = (ulong)rows * width;
     float v[8] = { 0 };
     if (row >= rows)

@@ -349,6 +349,12 @@ void calo_dispatch(calo_run *run, const calo_launch *launch)
                   launch->entry);
         return;
     }
+    for (int i = 1; i < 3 && run->info.backend == CALO_CUDA; i++) /* before a plan is done with it */
+        if (launch->local[i] && launch->global[i] / launch->local[i] > CALO_CUDA_GRID) {
+            calo_fail(run->fault, CALO_EUSAGE, "%s: %s: %zu blocks along axis %d, CUDA has %d", launch->source, launch->entry,
+                      launch->global[i] / launch->local[i], i, CALO_CUDA_GRID);
+            return;
+        }
     if (!run->device)
         return;
     calo_kernel_key key = { launch->source, calo_kernel_source(launch->source), launch->options, launch->entry };

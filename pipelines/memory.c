@@ -54,10 +54,20 @@ static calo_status plan(calo_job *job, calo_ledger *ledger)
     return job->run.fault->status;
 }
 
-static bool fits(const calo_job *job, bool takes_turns)
+static bool fits(const calo_job *job, bool takes_turns, uint64_t limit)
 {
-    const uint64_t limit = calo_model_limit(job->model), weights = calo_memory_weights(job, takes_turns);
+    const uint64_t weights = calo_memory_weights(job, takes_turns);
     return weights <= limit && calo_arena_size(&job->arena) <= limit - weights;
+}
+
+/* What the job may take now: its limit, or what is free and what its own models have, where the device can say. */
+static uint64_t room_of(const calo_job *job)
+{
+    const uint64_t limit = calo_model_limit(job->model);
+    uint64_t room = calo_device_room(job->model->context->device);
+    for (int i = 0; i < job->stage_count && room < limit; i++)
+        room += is_first(job, i) ? calo_model_bytes(job->stages[i].model, job->stages[i].model->held) : 0;
+    return room < limit ? room : limit;
 }
 
 calo_status calo_memory_decide(calo_job *job, calo_ledger *ledger)
@@ -65,11 +75,12 @@ calo_status calo_memory_decide(calo_job *job, calo_ledger *ledger)
     enum { LEAST = 256 };
     const calo_model *model = job->model;
     const calo_vae_config *vae = &model->checkpoint.vae;
+    const uint64_t limit = calo_model_limit(model), room = room_of(job);
     const int half = (model->checkpoint.unet.sample_size << (vae->levels - 1)) / 2 / 32 * 32;
     if (plan(job, ledger))
         return job->run.fault->status;
-    job->takes_turns = !fits(job, false);
-    if (job->takes_turns && !fits(job, true) && !job->tile) {
+    /* Tiles change the picture a little, so what others have taken has no say in them; turns do not. */
+    if (!job->tile && !fits(job, false, limit) && !fits(job, true, limit)) {
         job->tile = half > LEAST ? half : LEAST; /* of half the model's own size */
         calo_log(model->context, CALO_LOG_WARNING, "the VAE works in tiles of %d pixels: whole pictures do not fit", job->tile);
         calo_arena_free(&job->arena);
@@ -82,11 +93,12 @@ calo_status calo_memory_decide(calo_job *job, calo_ledger *ledger)
             return job->run.fault->status;
     }
     const uint64_t activations = calo_arena_size(&job->arena), need = calo_memory_weights(job, true) + activations;
-    if (job->takes_turns && !fits(job, true))
+    job->takes_turns = !fits(job, false, room);
+    if (job->takes_turns && !fits(job, true, room))
         return calo_fail(job->run.fault, CALO_EMEMORY,
                          "%d × %d: %" PRIu64 " bytes of device memory are needed even when the model's parts take turns, %"
                          PRIu64 " of them for activations; there may be %" PRIu64, job->request.width, job->request.height,
-                         need, activations, calo_model_limit(model));
+                         need, activations, room);
     if (job->takes_turns)
         calo_log(model->context, CALO_LOG_WARNING,
                  "the model's parts take turns: %" PRIu64 " bytes at most, where all at once need %" PRIu64, need,

@@ -89,8 +89,8 @@ static calo_status load_weights(calo_model *model, const calo_load_options *opti
     if (calo_model_plan(model, fault) || !device)
         return fault->status;
     watcher.total = calo_model_bytes(model, CALO_ALL_PARTS);
-    if (watcher.total + device->allocated > calo_model_limit(model))
-        return CALO_OK;
+    if (watcher.total + device->allocated > calo_model_limit(model) || watcher.total > calo_device_room(device))
+        return CALO_OK; /* in turns, then */
     if (calo_device_expect(device, model->checkpoint.path, watcher.total, calo_model_largest(model, CALO_ALL_PARTS), fault))
         return fault->status;
     return calo_model_hold(model, CALO_ALL_PARTS, options->on_load ? forward_progress : NULL, &watcher, fault);

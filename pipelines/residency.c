@@ -97,11 +97,7 @@ calo_status calo_model_need_encoder(calo_model *model, calo_fault *fault)
 
 uint64_t calo_model_limit(const calo_model *model)
 {
-    calo_device *device = model->context->device;
-    uint64_t memory = device ? device->info.memory : UINT64_MAX, available;
-    calo_fault unused = { 0 };
-    if (device && device->api->free_memory && !device->api->free_memory(device, &available, &unused) &&
-        available + device->allocated < memory)
-        memory = available + device->allocated; /* others have the rest */
+    const calo_device *device = model->context->device;
+    const uint64_t memory = device ? device->info.memory : UINT64_MAX;
     return model->memory_limit && model->memory_limit < memory ? model->memory_limit : memory;
 }

@@ -26,8 +26,7 @@ calo_status calo_model_evict(calo_model *model, unsigned parts, calo_fault *faul
 /* From here on the VAE has its encoder, too; it is loaded at its next turn. */
 calo_status calo_model_need_encoder(calo_model *model, calo_fault *fault);
 
-/* Bytes that the model and its runs may take: --memory-limit, or what the device has, where it can say so without
- * what others have taken. 2^64 − 1: no bound is known. */
+/* Bytes that the model and its runs may take: --memory-limit, or what the device has. 2^64 − 1: no bound is known. */
 uint64_t calo_model_limit(const calo_model *model);
 
 #endif

@@ -19,14 +19,14 @@ const calo_pickle_global calo_pickle_globals[] = {
     { "torch", "ByteStorage", CALO_MEANS_STORAGE, CALO_STORED_U8 },
     { "torch", "BoolStorage", CALO_MEANS_STORAGE, CALO_STORED_BOOL },
     /* What has no storage class of its own: bytes, and the type beside the tensor's shape. */
-    { "torch.storage", "UntypedStorage", CALO_MEANS_STORAGE, CALO_STORED_U8 },
+    { "torch.storage", "UntypedStorage", CALO_MEANS_STORAGE, CALO_STORED_TYPES },
+    { "torch", "float32", CALO_MEANS_TYPE, CALO_STORED_F32 },
+    { "torch", "float16", CALO_MEANS_TYPE, CALO_STORED_F16 },
+    { "torch", "bfloat16", CALO_MEANS_TYPE, CALO_STORED_BF16 },
     { "torch", "float8_e4m3fn", CALO_MEANS_TYPE, CALO_STORED_F8_E4M3 },
     { "torch", "float8_e5m2", CALO_MEANS_TYPE, CALO_STORED_F8_E5M2 },
     /* Held by published checkpoints beside their tensors. */
     { "torch", "Size", CALO_MEANS_INERT, 0 },
-    { "torch", "float32", CALO_MEANS_INERT, 0 },
-    { "torch", "float16", CALO_MEANS_INERT, 0 },
-    { "torch", "bfloat16", CALO_MEANS_INERT, 0 },
     { "builtins", "set", CALO_MEANS_INERT, 0 },
     { "__builtin__", "set", CALO_MEANS_INERT, 0 },
     { "_codecs", "encode", CALO_MEANS_INERT, 0 },

@@ -16,7 +16,7 @@ typedef enum calo_pickle_meaning {
 typedef struct calo_pickle_global {
     const char *module, *name;
     calo_pickle_meaning meaning;
-    calo_stored type; /* of a storage, or the type itself */
+    calo_stored type; /* of a storage (CALO_STORED_TYPES: it has none), or the type itself */
 } calo_pickle_global;
 
 extern const calo_pickle_global calo_pickle_globals[];

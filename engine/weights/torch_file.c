@@ -118,6 +118,8 @@ static calo_status read_tensor(reader *r, const calo_pickle_value *arguments, co
         !read_numbers(r, calo_pickle_item(&r->pickle, arguments, 3), strides, &rank) || rank != entry->rank)
         return calo_fail(r->fault, CALO_EFILE, "%s: tensor %.200s is not described as torch describes one", path, name);
     entry->type = type_of(r, arguments, storage);
+    if (entry->type == CALO_STORED_TYPES)
+        return calo_fail(r->fault, CALO_EFILE, "%s: tensor %.200s is of a type that is not known", path, name);
     uint64_t size = calo_stored_size(entry->type), begin;
     for (int i = 0; i < entry->rank; i++)
         if (__builtin_mul_overflow(size, (uint64_t)entry->dims[i], &size) || size > INT64_MAX)

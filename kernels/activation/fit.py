@@ -1,4 +1,4 @@
-"""Makes the two polynomials of normal() in kernels/math.cl: near zero, Φ(z) − 1/2 = z·P(z²); beyond, the tail
+"""Makes the two polynomials of normal() in kernels/math.cl, and (the tail, from 0 on) that of gelu() in math.cu: near zero, Φ(z) − 1/2 = z·P(z²); beyond, the tail
 1 − Φ(z) = e^(−z²/2)·t·R(t)/2 with t = 1/(1 + z/2). Interpolation at Chebyshev nodes of the function divided by its
 relative weight, in 50 digits; then the largest relative error in f32 coefficients. Needs mpmath."""
 from mpmath import mp, mpf, erf, erfc, exp, sqrt, cos, pi, matrix, lu_solve

@@ -291,8 +291,7 @@ INLINE void pack_probabilities(uint (*p)[4], float (*s)[4])
 }
 
 KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k_map), TENSOR_MAP(v_map), act *y,
-                                                        ulong y_at, int queries, int keys, int heads, int batched,
-                                                        float scale)
+                            ulong y_at, int queries, int keys, int heads, int batched, float scale)
 {
     DYNAMIC_SHARED(ushort, tiles);
     BARRIERS(q_full, 1);

@@ -143,11 +143,14 @@ static void launch_mma(calo_run *run, const calo_call *call, const calo_variant 
                       ((const calo_conv2d_args *)call->args)->activation, false);
 }
 
-/* A 32-bit number counts the eights of channels of an enlarged picture. */
+/* What im2col takes: corners within 128 pixels, strides up to 8. A 32-bit number counts an enlarged picture's eights. */
 static bool fits_wgmma(const calo_call *call, const calo_device_info *info)
 {
-    const int upsample = ((const calo_conv2d_args *)call->args)->upsample;
-    return fits_mma(call, info) && calo_tensor_count(call->in[CALO_SLOT_X]) / 8 * upsample * upsample < INT32_MAX;
+    const calo_conv2d_args *a = call->args;
+    const calo_tensor x = call->in[CALO_SLOT_X], w = call->in[CALO_SLOT_WEIGHT];
+    return fits_mma(call, info) && a->stride <= 8 && w.dims[1] <= 64 && w.dims[2] <= 64 && a->pad_top <= 64 &&
+           a->pad_left <= 64 && a->pad_bottom <= 64 && a->pad_right <= 64 &&
+           (a->upsample == 1 || calo_tensor_count(x) / 8 * a->upsample * a->upsample < INT32_MAX);
 }
 
 /* Numbers of k in whole steps: a step is CHANNELS of one tap. */
@@ -248,8 +251,8 @@ static void launch_floats(calo_run *run, const calo_call *call, const calo_varia
     const int64_t tile = 16 * call->tuning[0];
     calo_launch launch = begin(call, variant, (calo_tensor){ 0 });
     calo_arg_int(&launch, panels(call));
-    calo_groups(&launch, 256 * calo_ceil_div(panels(call) * CALO_PANEL, tile), 256);
-    launch.global[1] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), tile);
+    calo_groups(&launch,
+                256 * calo_ceil_div(panels(call) * CALO_PANEL, tile) * calo_ceil_div(calo_tensor_rows(call->out), tile), 256);
     calo_dispatch(run, &launch);
 }
 
@@ -261,7 +264,7 @@ static const calo_variant variants[] = {
     { .name = "pixel", .backend = CALO_OPENCL, .source = "conv2d/conv2d.cl", .entry = "conv2d_tile",
       .tunables = { { "PIXELS", { 1 } } }, .supports = any, .launch = launch_tile },
     { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
-      .entry = "conv2d_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 5, 4, 8, 3, 2 } } },
+      .entry = "conv2d_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", CALO_WGMMA_PANELS } },
       .supports = fits_wgmma, .preset = preset_wgmma, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "conv2d/conv2d.cu",
       .entry = "conv2d_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,

@@ -7,7 +7,7 @@
                  picture is small, k is split over blockIdx.z and conv2d_sum adds the parts in their order.
    conv2d_wgmma  the same on Hopper's own instructions (ptx90.cu): TMA walks the pixels itself (im2col), 64 channels of one
                  tap a step; channels past C are zeros. It reads no enlarged pictures: conv2d_enlarge makes one first.
-                 On an H200 (789 TFLOP/s): 93 to 102 % of a square product's peak from 60 GFLOP on, 73 % where k is split.
+                 On an H200 (789 TFLOP/s): 93 to 102 % of a square product's peak from 60 GFLOP on, some 70 % where k is split.
    conv2d_tile   any type and any C, in f32 multiply-adds. */
 #ifndef KH
 #define KH 1
@@ -83,8 +83,8 @@ KERNEL(384) conv2d_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int channels, int
 KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong partial_at, int panels, int split, int splits)
 {
     SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);
-    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M, inputs = KH * KW * channels;
-    const int begin = blockIdx.z * split, end = min(begin + split, inputs);
+    const place p = place_of(blockIdx.x, rows, panels);
+    const int inputs = KH * KW * channels, begin = p.part * split, end = min(begin + split, inputs);
     const int steps = (end - begin + STEP_K - 1) / STEP_K, chunk = threadIdx.x % 4;
     float sums[FRAGMENTS_M][FRAGMENTS_N][4];
     int images[TILE_M / 32], ys[TILE_M / 32], xs[TILE_M / 32];
@@ -93,7 +93,7 @@ KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong pa
     w += w_at;
     UNROLL
     for (int i = 0; i < TILE_M / 32; i++) {
-        const int row = first_row + i * 32 + threadIdx.x / 4;
+        const int row = p.first_row + i * 32 + threadIdx.x / 4;
         corner_of(min(row, rows - 1), out_height, out_width, pad_top, pad_left, &images[i], &ys[i], &xs[i]);
         if (row >= rows)
             ys[i] = -0x10000000; /* outside the image for every tap */
@@ -116,7 +116,7 @@ KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong pa
                 copy_async(a + tile_offset(i * 32 + threadIdx.x / 4, chunk), x + (valid ? pixel * channels + c : 0),
                            valid);
             }
-            load_panels(a + A_STAGE, w, first_panel, panels, begin + step * STEP_K, end, inputs);
+            load_panels(a + A_STAGE, w, p.first_panel, panels, begin + step * STEP_K, end, inputs);
             k += STEP_K;
             c += STEP_K;
             while (c >= channels) {
@@ -130,8 +130,8 @@ KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong pa
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    finish_tile(sums, first_row, first_panel, rows, columns,
-                splits > 1 ? partial + partial_at + (ulong)blockIdx.z * rows * panels * 32 : 0, panels, bias, bias_at,
+    finish_tile(sums, p.first_row, p.first_panel, rows, columns,
+                splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
                 channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
@@ -148,7 +148,8 @@ KERNEL(256) conv2d_tile(const act *x, CONV_ARGUMENTS, int panels)
 {
     SHARED(float, a, [16 * (TILE + 1)]);
     SHARED(float, b, [16 * (TILE + 1)]);
-    const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE, inputs = KH * KW * channels;
+    const int across = (panels * 32 + TILE - 1) / TILE, inputs = KH * KW * channels;
+    const int first_panel = blockIdx.x % across * (TILE / 32), first_row = blockIdx.x / across * TILE;
     float sums[PER][PER] = { { 0 } };
     x += x_at;
     for (int k = 0; k < inputs; k += 16) {

@@ -2,7 +2,7 @@
 
        y[b,i,j,n] = epilogue(Σ_{p,q,c} X[b, i·s + p − pad_top, j·s + q − pad_left, c] · W[n,p,q,c])
 
-   X is x, zero outside; with upsample 2 it is x with every pixel doubled both ways, which is never stored. */
+   X is x, zero outside; with upsample 2 it is x with every pixel doubled both ways; Hopper's kernel alone stores it. */
 #ifndef CALO_CONV2D_H
 #define CALO_CONV2D_H
 

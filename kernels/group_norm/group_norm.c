@@ -1,4 +1,5 @@
-/* The op `group_norm`: statistics by chunks of pixels, their combination by group, then one multiply-add a number. */
+/* The op `group_norm`: statistics by chunks of pixels, their combination by group, then one multiply-add a number; or a block
+   of threads a group. */
 #include "group_norm.h"
 #include "../groups.h"
 
@@ -130,7 +131,7 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
-/* Statistics spread over some hundred blocks an image, then a warp a group, then a thread for eight numbers or for one. */
+/* Statistics spread over up to some hundred blocks an image, then a warp a group, then a thread for eight numbers or for one. */
 enum { LEAST_CHUNK = 16 };
 
 static void launch_spread(calo_run *run, const calo_call *call, const calo_variant *variant)

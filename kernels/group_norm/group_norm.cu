@@ -3,13 +3,13 @@
    group_norm_block: a block makes one group of one image by itself, a thread pairs of channels. STAGED: x is read once, and
    kept in shared memory; else three times, mostly from L2.
 
-   Where images are large, three kernels; x is read twice from memory (the second time mostly from L2), y is written once:
+   Where images are large, three kernels; x is read three times (the second and third mostly from L2), y is written once:
 
    partial  a block takes a chunk of pixels, a thread a channel: mean and M2 = Σ (x − mean)², so that statistics are
             spread over many blocks and every read is coalesced
    combine  a warp a group: the pairs of its channels and chunks, merged lane by lane and then across lanes in a fixed
             order (Chan et al. 1979), then per channel the factors a = γ · rstd and b = β − mean · a
-   apply    y = act(a · x + b), a thread a number
+   apply    y = act(a · x + b), a thread eight numbers, or one
 
    Partials are [B][chunks][2][C], factors [B][2][C]. Never E[x²] − E[x]²: in f32 it loses the variance at VAE sizes. */
 KERNEL(256) group_norm_partial(const act *x, ulong x_at, float *partial, ulong partial_at, int pixels, int width,

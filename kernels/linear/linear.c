@@ -201,8 +201,8 @@ static void launch_floats(calo_run *run, const calo_call *call, const calo_varia
     const int64_t tile = 16 * call->tuning[0];
     calo_launch launch = begin(call, variant);
     calo_arg_int(&launch, panels(call));
-    calo_groups(&launch, 256 * calo_ceil_div(panels(call) * CALO_PANEL, tile), 256);
-    launch.global[1] = (size_t)calo_ceil_div(calo_tensor_rows(call->out), tile);
+    calo_groups(&launch,
+                256 * calo_ceil_div(panels(call) * CALO_PANEL, tile) * calo_ceil_div(calo_tensor_rows(call->out), tile), 256);
     calo_dispatch(run, &launch);
 }
 
@@ -214,7 +214,7 @@ static const calo_variant variants[] = {
     { .name = "row", .backend = CALO_OPENCL, .source = "linear/linear.cl", .entry = "linear_row",
       .tunables = { { "ROWS", { 1 } } }, .supports = any, .launch = launch_tile },
     { .name = "wgmma", .backend = CALO_CUDA, .capability = 90, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
-      .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 5, 4, 8, 3, 2 } } },
+      .entry = "linear_wgmma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", CALO_WGMMA_PANELS } },
       .supports = fits_mma, .preset = preset_wgmma, .launch = launch_wgmma },
     { .name = "mma", .backend = CALO_CUDA, .prefer = CALO_PREFER_GPU, .source = "linear/linear.cu",
       .entry = "linear_mma", .tunables = { { "TILE_M", { 128 } }, { "TILE_PANELS", { 4, 2 } } }, .supports = fits_mma,

@@ -7,7 +7,7 @@
    linear_wgmma  the same on Hopper's own instructions (ptx90.cu), which alone reach its peak: mma.sync averages 63 % of it
                  there, wgmma more than 95 % (arXiv 2501.12084). On an H200 (789 TFLOP/s by cuBLASLt's best square product):
                  97 % at 2048 × 5120 → 1280, where the tiles fill the multiprocessors once; 50 to 65 % where k is 320 or 640,
-                 as five or ten steps do not outlast the epilogue that follows them; 53 % where k is split.
+                 as five or ten steps do not outlast the epilogue that follows them; half where k is split.
    linear_tile   any type, stride and K, in f32 multiply-adds: what --dtype f32 runs on, TF32 is never used. */
 #if WGMMA_STAGES
 KERNEL(384) linear_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int rows, int columns, int inputs, EPILOGUE_ARGUMENTS,
@@ -48,8 +48,8 @@ KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at,
                        int stride, EPILOGUE_ARGUMENTS, float *partial, ulong partial_at, int panels, int split, int splits)
 {
     SHARED(ushort, tiles, [STAGES * (A_STAGE + B_STAGE)]);
-    const int first_panel = blockIdx.x * TILE_PANELS, first_row = blockIdx.y * TILE_M;
-    const int begin = blockIdx.z * split, end = min(begin + split, inputs);
+    const place p = place_of(blockIdx.x, rows, panels);
+    const int begin = p.part * split, end = min(begin + split, inputs);
     const int steps = (end - begin + STEP_K - 1) / STEP_K;
     float sums[FRAGMENTS_M][FRAGMENTS_N][4];
     clear_sums(sums);
@@ -66,11 +66,11 @@ KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at,
             UNROLL
             for (int i = 0; i < TILE_M / 32; i++) {
                 const int row = i * 32 + threadIdx.x / 4;
-                const bool valid = first_row + row < rows && k + chunk * 8 < end;
+                const bool valid = p.first_row + row < rows && k + chunk * 8 < end;
                 copy_async(a + tile_offset(row, chunk),
-                           x + (valid ? (ulong)(first_row + row) * stride + k + chunk * 8 : 0), valid);
+                           x + (valid ? (ulong)(p.first_row + row) * stride + k + chunk * 8 : 0), valid);
             }
-            load_panels(a + A_STAGE, w, first_panel, panels, k, end, inputs);
+            load_panels(a + A_STAGE, w, p.first_panel, panels, k, end, inputs);
         }
         copy_commit();
         if (step >= STAGES - 1) {
@@ -78,8 +78,8 @@ KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at,
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    finish_tile(sums, first_row, first_panel, rows, columns,
-                splits > 1 ? partial + partial_at + (ulong)blockIdx.z * rows * panels * 32 : 0, panels, bias, bias_at,
+    finish_tile(sums, p.first_row, p.first_panel, rows, columns,
+                splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
                 channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
@@ -97,7 +97,8 @@ KERNEL(256) linear_tile(const act *x, ulong x_at, const weight *w, ulong w_at, i
 {
     SHARED(float, a, [16 * (TILE + 1)]);
     SHARED(float, b, [16 * (TILE + 1)]);
-    const int first_panel = blockIdx.x * (TILE / 32), first_row = blockIdx.y * TILE;
+    const int across = (panels * 32 + TILE - 1) / TILE;
+    const int first_panel = blockIdx.x % across * (TILE / 32), first_row = blockIdx.x / across * TILE;
     float sums[PER][PER] = { { 0 } };
     x += x_at;
     for (int k = 0; k < inputs; k += 16) {

@@ -38,8 +38,11 @@ typedef struct calo_tiling {
  * panels a tile has. */
 calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs);
 
+/* The panels that a tile of Hopper's kernels can have. */
+#define CALO_WGMMA_PANELS { 5, 4, 8, 3, 2 }
+
 /* How many panels a tile of Hopper's kernels should have: what leaves the fewest multiprocessors idle for the least time
- * (tiles.c says by which estimate). `inputs` as for calo_tile, whole steps. */
+ * (tiles.c says by which estimate). `inputs` as for calo_tile. */
 int calo_tile_panels(const calo_call *call, const calo_device_info *info, int64_t panels, int64_t inputs);
 
 /* Whether a call's tensors are what the tensor-core kernels read and write: x of `channels` columns and weight of one

@@ -27,7 +27,7 @@ calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs)
 }
 
 /* Clocks of one multiprocessor for its share of the tiles. A step of 64 is 128 clocks of products a panel at the peak
-   (4096 multiply-adds' FLOP a clock), or the stage's bytes at some 56 a clock from L2; a tile also fills its pipeline and
+   (4096 FLOP a clock), or the stage's bytes at some 56 a clock from L2; a tile also fills its pipeline and
    leaves through the epilogue. */
 static double estimate(int64_t tiles, int64_t steps, int panels, int units)
 {
@@ -38,7 +38,7 @@ static double estimate(int64_t tiles, int64_t steps, int panels, int units)
 
 int calo_tile_panels(const calo_call *call, const calo_device_info *info, int64_t panels, int64_t inputs)
 {
-    static const int widths[] = { 8, 5, 4, 3, 2 };
+    static const int widths[] = CALO_WGMMA_PANELS;
     const int tuning[] = { UNIT_ROWS, UNIT_PANELS };
     calo_call tuned = *call;
     tuned.tuning = tuning;
@@ -112,14 +112,11 @@ void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant 
     calo_arg_int(&launch, panels);
     calo_arg_int(&launch, tiling.split);
     calo_arg_int(&launch, tiling.splits);
-    if (variant->capability) { /* Hopper's: a warpgroup loads, two multiply; a multiprocessor takes tile after tile */
-        const int64_t tiles = across * down * tiling.splits, units = run->info.compute_units;
+    const int64_t tiles = across * down * tiling.splits, units = run->info.compute_units > 0 ? run->info.compute_units : 1;
+    if (variant->capability) /* Hopper's: a warpgroup loads, two multiply; a multiprocessor takes tile after tile */
         calo_groups(&launch, 384 * (tiles < units ? tiles : units), 384);
-    } else {
-        calo_groups(&launch, 128 * across, 128);
-        launch.global[1] = (size_t)down;
-        launch.global[2] = (size_t)tiling.splits;
-    }
+    else
+        calo_groups(&launch, 128 * tiles, 128);
     calo_dispatch(run, &launch);
     if (tiling.splits > 1)
         calo_launch_sum(run, call, variant, partial, tiling.splits, width, sum_entry, activation, gated);

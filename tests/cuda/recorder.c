@@ -130,9 +130,11 @@ static void call_linear(calo_run *run)
         calo_linear_weights gated = { weights((calo_type)weight, CALO_PANELS_GATED, 2, 128, 4096, 0, 0), bias };
         calo_epilogue all = { .activation = CALO_GELU, .channel_bias = shaped(CALO_F32, 2, 2, 128, 0, 0),
                               .residual = shaped(run->dtype, 3, 2, 64, 128, 0) };
+        calo_linear_weights narrow = { weights((calo_type)weight, CALO_PANELS, 2, 36, 4096, 0, 0), { 0 } };
         if (is_worth(run, weight)) {
             calo_linear(run, x, &w, &all);
             calo_linear(run, x, &gated, NULL);
+            calo_linear(run, x, &narrow, NULL); /* not in whole eights */
         }
         forgive(run);
     }

@@ -100,6 +100,10 @@ static void each_variant_can_win(void **state)
                 if (calo_tuner_measure(&tuner, &learned))
                     fail_msg("%s", fault.text);
                 const calo_candidate *winner = &tuner.candidates[tuner.winner];
+                const calo_run run = { .info = device->info };
+                int values[CALO_MAX_TUNABLES] = { 0 };
+                assert_ptr_equal(calo_choose(&run, &learned.call, values), tuner.candidates[0].variant);
+                assert_memory_equal(values, tuner.candidates[0].values, sizeof values); /* what the table prefers */
                 if ((strcmp(winner->variant->name, fast) == 0) != (!refuses || !records))
                     fail_msg("%s wins where %s is the fastest", winner->variant->name, fast);
                 assert_true(records ? recorded > seen / 4 : !recorded); /* what is measured is recordings */

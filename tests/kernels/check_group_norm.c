@@ -18,6 +18,7 @@ static const struct {
     { 4, { 1, 5, 5, 34 }, 17, 1e-5, NORMAL, false },     { 4, { 1, 33, 31, 16 }, 2, 1e-5, OUTLIERS, false },
     { 4, { 2, 17, 17, 160 }, 32, 1e-5, NORMAL, false },  { 4, { 1, 64, 64, 32 }, 4, 1e-6, MEAN, false },
     { 3, { 1, 1, 24 }, 6, 1e-5, NORMAL, false },         { 4, { 3, 2, 3, 132 }, 4, 1e-5, NORMAL, false },
+    { 4, { 1, 64, 64, 60 }, 2, 1e-6, MEAN, false }, /* more than shared memory holds */
     { 4, { 1, 4, 4, 520 }, 2, 1e-5, NORMAL, false },     { 4, { 2, 64, 64, 320 }, 32, 1e-5, NORMAL, true },
     { 4, { 1, 256, 256, 256 }, 32, 1e-6, NORMAL, true },
 };

@@ -136,7 +136,7 @@ mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows)$#if 
     linear $cuda --type f16:f16 --variant mma* --case *x160-*
 mutate "every panel of a tile is its first" gemm.cu 's#first \* 32 + row) \* inputs + at : 0#first * 32 + row % 32) * inputs + at : 0#' \
     conv2d $mma_conv
-mutate "splits of k are stored over each other" linear/linear.cu 's#(ulong)blockIdx.z \* rows#(ulong)0 * rows#' linear $mma
+mutate "splits of k are stored over each other" linear/linear.cu 's#(ulong)p.part \* rows#(ulong)0 * rows#' linear $mma
 mutate "lanes take their columns from the wrong one" gemm.cu 's#v\[i + mask\]\[e\], mask)#v[i + mask][e], 3 - mask)#' \
     linear $cuda --type f16:f16 --variant mma* --case *x160-*
 mutate "the fifth part of k is left out" gemm.cu 's#first < splits; first += 4#first < min(splits, 4); first += 4#' linear $cuda \
