@@ -258,7 +258,7 @@ typedef struct calo_request {
     int clip_skip;           /* text-encoder layers left out at the end, as diffusers' clip_skip */
     const char *dump;        /* a .safetensors file for what each stage produced, or NULL */
     int (*on_step)(void *user, const calo_progress *progress); /* non-zero stops: CALO_ECANCELLED */
-    void *user;
+    void *user;              /* of on_step and should_stop */
     calo_timing *timing;     /* filled on success, its step_s meanwhile; or NULL */
     int profile;             /* wait for every op and book its time in *report */
     int check;               /* run every op on the reference as well; CALO_ENONFINITE names the first that departs */
@@ -304,13 +304,16 @@ typedef struct calo_request {
     int hires_pixels;        /* decode, enlarge and encode, instead of enlarging the latents */
 
     int preview_every;       /* steps between progress.previews; 0: none */
+    int (*should_stop)(void *user); /* asked before every op, so that a text being encoded or a picture being decoded stops,
+                                       too (of a step that CUDA replays, not): non-zero: CALO_ECANCELLED, and a job that it
+                                       stopped half-way is over; or NULL */
 } calo_request;
 
 #define CALO_REQUEST_INIT                                                                                              \
     {                                                                                                                  \
         sizeof(calo_request), NULL, NULL, 0, 0, 20, 1, 7.5, 0.0, 0, NULL, NULL, 0, NULL, NULL, NULL, NULL, 0, 0, NULL, \
             0, NULL, 0.8, 0, CALO_PROMPT_PLAIN, NULL, NULL, 1.0, NULL, 0, 0.0, 0.0, 1.0, NULL, NULL, 0, -1.0,          \
-            CALO_FIT_NONE, 0.0, -1, CALO_FILL_ORIGINAL, { 0, 0, 0, 0 }, CALO_RANDOM_CPU, 0, 0.0, 0.0, 0.6, 0, 0        \
+            CALO_FIT_NONE, 0.0, -1, CALO_FILL_ORIGINAL, { 0, 0, 0, 0 }, CALO_RANDOM_CPU, 0, 0.0, 0.0, 0.6, 0, 0, NULL  \
     }
 
 /* Makes request->count images. `images` points to that many handles, all NULL on failure; free each. With a device_output
@@ -410,9 +413,9 @@ CALO_API calo_status calo_job_resume(calo_model *model, calo_model *refiner, con
  * or scheduler (it takes over at the nearest noise level, with no memory of earlier steps). Size, count, refiner, second pass
  * and all that concerns init and mask are the job's. Both go on, each for itself. */
 CALO_API calo_status calo_job_fork(const calo_job *job, const calo_request *request, calo_job **fork);
-/* Takes on_step, user, timing and preview_every of `watch` in place of the job's: a resumed job has none. */
+/* Takes on_step, should_stop, user, timing and preview_every of `watch` in place of the job's: a resumed job has none. */
 CALO_API void calo_job_watch(calo_job *job, const calo_request *watch);
-/* The job's own copy of the request; on_step, user, timing and report are NULL in a resumed one. */
+/* The job's own copy of the request; on_step, should_stop, user, timing and report are NULL in a resumed one. */
 CALO_API const calo_request *calo_job_request(const calo_job *job);
 
 CALO_API const char *calo_version(void);

@@ -178,6 +178,11 @@ static bool sound(const calo_call *call, calo_fault *fault)
 
 static void launch(calo_run *run, calo_call *call, const calo_variant *variant, const int *values)
 {
+    if (run->device && run->should_stop && run->should_stop(run->stop_user)) {
+        run->stopped = true;
+        calo_fail(run->fault, CALO_ECANCELLED, "stopped in %s", run->label ? run->label : call->op->name);
+        return;
+    }
     call->tuning = values;
     if (run->lesson)
         calo_lesson_note(run->lesson, call);

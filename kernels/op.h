@@ -36,6 +36,9 @@ typedef struct calo_run {
     calo_lesson *lesson;          /* takes down every different call (tuner.h), or NULL */
     bool profile;                 /* wait for each op and book its time */
     bool check;                   /* also run each op on its reference; a departure is an error */
+    int (*should_stop)(void *user); /* asked before each op on a device: non-zero stops with CALO_ECANCELLED; or NULL */
+    void *stop_user;
+    bool stopped;                 /* it did */
     const char *label;            /* the part of the model that runs now, for messages: "unet", "vae" */
     const calo_op *forced_op;     /* tests and benches: this op uses the forced variant or fails */
     const calo_variant *forced;

@@ -76,6 +76,8 @@ calo_status calo_flow_open(calo_job *job, calo_model *model, const calo_request 
         return fault->status;
     const calo_request *r = &job->request;
     job->tile = r->tile;
+    job->run.should_stop = r->should_stop;
+    job->run.stop_user = r->user;
     job->timing = (calo_timing){ .step_s = r->timing ? r->timing->step_s : NULL,
                                  .step_room = r->timing ? r->timing->step_room : 0 };
     job->frames = calo_alloc((size_t)r->count, sizeof *job->frames);

@@ -64,7 +64,8 @@ void calo_job_watch(calo_job *job, const calo_request *watch)
 {
     calo_request *r = &job->request;
     r->on_step = watch->on_step;
-    r->user = watch->user;
+    r->should_stop = job->run.should_stop = watch->should_stop;
+    r->user = job->run.stop_user = watch->user;
     r->timing = watch->timing;
     r->preview_every = watch->preview_every;
     job->timing.step_s = r->timing ? r->timing->step_s : NULL;
@@ -83,11 +84,11 @@ static calo_status ready(calo_job *job)
     return job->broken ? calo_fail(job->run.fault, CALO_EUSAGE, "the job failed or is over; it cannot go on") : CALO_OK;
 }
 
-/* What failed half-way cannot go on; what was told to stop can. */
+/* What failed or was stopped half-way cannot go on; what was told to stop between its steps can. */
 static calo_status settle(calo_job *job)
 {
     const calo_status status = job->run.fault->status;
-    if (status && status != CALO_ECANCELLED)
+    if (status && (status != CALO_ECANCELLED || job->run.stopped))
         job->broken = true;
     return status;
 }

@@ -298,6 +298,46 @@ static void cancelled(void **state)
     }
 }
 
+typedef struct listener {
+    int asked, stop_at; /* −1: never */
+} listener;
+
+static int listen(void *user)
+{
+    listener *l = user;
+    return ++l->asked == l->stop_at;
+}
+
+/* Before any op, of the texts, the steps or the decoding: the job is over, and the model is as good as before. */
+static void stopped_half_way(void **state)
+{
+    (void)state;
+    calo_request r = small("euler", 2);
+    const unsigned long long hash = whole(model_at(DEMO), &r);
+    listener l = { .stop_at = -1 };
+    calo_image *image;
+    calo_job *job;
+    calo_request stopping = r;
+    stopping.should_stop = listen;
+    stopping.user = &l;
+    assert_true(whole(model_at(DEMO), &stopping) == hash);
+    const int all = l.asked;
+    assert_true(all > 300);
+    for (int at = 1; at <= all; at += at < 3 || at > all - 3 ? 1 : all / 9) {
+        l = (listener){ .stop_at = at };
+        REFUSED(calo_generate(model_at(DEMO), &stopping, &image), CALO_ECANCELLED, "stopped in ");
+        assert_null(image);
+        assert_int_equal(l.asked, at); /* and nobody is asked again */
+    }
+    l = (listener){ .stop_at = all / 2 };
+    if (calo_job_open(model_at(DEMO), &stopping, &job) == CALO_OK) {
+        REFUSED(calo_job_finish(job, &image), CALO_ECANCELLED, "stopped in ");
+        REFUSED(calo_job_step(job, NULL), CALO_EUSAGE, "cannot go on");
+        calo_job_close(&job);
+    }
+    assert_true(whole(model_at(DEMO), &r) == hash);
+}
+
 /* Guidance that overflows once it sets in, half-way: the job is over, the model is as good as before. */
 static void failing(void **state)
 {
@@ -392,8 +432,8 @@ int main(int count, char **words)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_scheduler), cmocka_unit_test(every_flow), cmocka_unit_test(by_command),
-        cmocka_unit_test(previews),        cmocka_unit_test(cancelled),  cmocka_unit_test(failing),
-        cmocka_unit_test(two_at_once),
+        cmocka_unit_test(previews),        cmocka_unit_test(cancelled),  cmocka_unit_test(stopped_half_way),
+        cmocka_unit_test(failing),         cmocka_unit_test(two_at_once),
     };
     if (count != 6 && count != 8)
         return fprintf(stderr, "usage: test_jobs CALOTYPE MODEL WORK WRITE_MODEL GOLDEN [--resume LIST]\n"), 2;
