@@ -176,13 +176,27 @@ static bool sound(const calo_call *call, calo_fault *fault)
     return true;
 }
 
+/* Whether the run is to go on. A processor would be seconds behind, as launches do not wait: it may be AHEAD behind. */
+static bool goes_on(calo_run *run, const calo_call *call)
+{
+    static const double AHEAD = 20e9;
+    if (!run->device || !run->should_stop)
+        return true;
+    run->ahead += call->op->cost(call).flops;
+    if (run->info.class == CALO_CPU_CLASS && run->ahead > AHEAD) {
+        run->device->api->finish(run->device, run->fault);
+        run->ahead = 0;
+    }
+    run->stopped = run->should_stop(run->stop_user) != 0;
+    if (run->stopped)
+        calo_fail(run->fault, CALO_ECANCELLED, "stopped in %s", run->label ? run->label : call->op->name);
+    return !calo_failed(run);
+}
+
 static void launch(calo_run *run, calo_call *call, const calo_variant *variant, const int *values)
 {
-    if (run->device && run->should_stop && run->should_stop(run->stop_user)) {
-        run->stopped = true;
-        calo_fail(run->fault, CALO_ECANCELLED, "stopped in %s", run->label ? run->label : call->op->name);
+    if (!goes_on(run, call))
         return;
-    }
     call->tuning = values;
     if (run->lesson)
         calo_lesson_note(run->lesson, call);
