@@ -2,6 +2,7 @@
 
      check_cuda_compile [--table FILE] [--only PART-OF-A-NAME]
 
+   In bf16 a kernel is f16's twin but for the type's name in its instructions: that is compiled for sm_80 and sm_90 alone.
    A kernel passes when it compiles, without spills and without a note of serialised wgmma, in the registers and the shared
    memory that a block of its size has. The table is each kernel's greatest use over its macros. */
 #include "recorder.h"
@@ -87,7 +88,9 @@ static const char *judge(const use *u, const recorded *k, int capability, const 
 static bool is_wanted(const work *w, int64_t index)
 {
     const recorded *k = &w->recorder.kernels[index / ARCHITECTURES];
-    return (!k->capability || k->capability == capabilities[index % ARCHITECTURES]) && strstr(k->entry, w->only);
+    const int capability = capabilities[index % ARCHITECTURES];
+    const bool twin = capability != 80 && capability != 90 && strstr(k->options, "ACT=3");
+    return (!k->capability || k->capability == capability) && !twin && strstr(k->entry, w->only);
 }
 
 static void compile_one(void *job, int64_t index)
