@@ -6,8 +6,8 @@
 
 --bench-ops: its shapes with torch.nn.functional (linear, conv2d in channels_last, scaled_dot_product_attention), and each
 time's fraction of the peak that bench_ops measured. --end-to-end (CUDA, and diffusers installed): SD1.5's UNet with random
-weights, guided, through torch.compile(mode="max-autotune"), whose CUDA graphs are confirmed. Needs torch; calotype
-needs none of this.
+weights, guided, through torch.compile(mode="max-autotune"), whose CUDA graphs are confirmed. Needs torch; calotype needs
+none of this.
 """
 import argparse
 import json
@@ -128,8 +128,7 @@ def compare_ops(arguments, dtype):
     return {"peak_flops": peak, "shapes": result}
 
 
-def compile_unet(dtype):
-    """A call of SD1.5's UNet for both halves of a guided step, compiled and warm."""
+def compare_steps(arguments, dtype):
     from diffusers import UNet2DConditionModel
     from torch._inductor import config as inductor
     inductor.triton.cudagraphs = True
@@ -139,24 +138,16 @@ def compile_unet(dtype):
     x = torch.randn(2, 4, 64, 64, device="cuda", dtype=dtype).contiguous(memory_format=torch.channels_last)
     context = torch.randn(2, 77, 768, device="cuda", dtype=dtype)
     t = torch.tensor(500, device="cuda")
-    def call():
-        return unet(x, t, context)
-
-    for _ in range(3):
-        call()
-    return call
-
-
-def compare_steps(arguments, dtype):
     ours, theirs = [], []
     with torch.inference_mode():
-        call = compile_unet(dtype)
+        for _ in range(3):
+            unet(x, t, context)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA,
                                                 torch.profiler.ProfilerActivity.CPU]) as profile:
-            call()
+            unet(x, t, context)
         graphs = any("cudaGraphLaunch" in e.key for e in profile.key_averages())
         for _ in range(arguments.rounds):
-            theirs.append(seconds(call, "cuda", recorded=False))
+            theirs.append(seconds(lambda: unet(x, t, context), "cuda", recorded=False))
             with tempfile.NamedTemporaryFile(suffix=".json") as file:
                 subprocess.run([arguments.end_to_end, "--device", "cuda", "--dtype", arguments.dtype, "--steps", "20",
                                 "--output", file.name], check=True, stdout=subprocess.DEVNULL)

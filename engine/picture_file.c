@@ -21,10 +21,10 @@
 #pragma GCC diagnostic ignored "-Wunused-function" /* for the whole file: what stb declares and leaves out */
 #ifdef __clang__ /* where a marker cuts a scan short, stb_image shifts a 0 by 32 places and more: theirs, and still 0 */
 #pragma clang attribute push(__attribute__((no_sanitize("shift-exponent"))), apply_to = function)
+#endif
 #include <stb/stb_image.h>
+#ifdef __clang__
 #pragma clang attribute pop
-#else
-#include <stb/stb_image.h>
 #endif
 
 _Static_assert(STBI_MAX_DIMENSIONS == CALO_SIDE_LIMIT, "stb_image's limit is ours");

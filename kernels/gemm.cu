@@ -157,7 +157,6 @@ INLINE turn multiply_stages(SHARED_POINTER(ushort) tiles, BARRIER full, BARRIER 
         barrier_arrive(empty + before);
     return t;
 }
-
 #else
 INLINE int tile_offset(int row, int chunk)
 {
@@ -199,15 +198,15 @@ INLINE void multiply_stage(SHARED_POINTER(ushort) a, SHARED_POINTER(ushort) b, f
 
 #endif
 
-/* Where the sum (i, j, e) of this thread lies in the tile. */
+/* Where the sums (i, j, e) of this thread lie in the tile: the column of the even ones. */
 INLINE int sum_row(int i, int e)
 {
     return warp_row() + i * 16 + threadIdx.x % 32 / 4 + (e >> 1) * 8;
 }
 
-INLINE int sum_column(int j, int e)
+INLINE int sum_column(int j)
 {
-    return warp_column() + j * 8 + threadIdx.x % 4 * 2 + (e & 1);
+    return warp_column() + j * 8 + threadIdx.x % 4 * 2;
 }
 
 /* The tile's sums as they are: partial [rows][width], width all panels' columns. */
@@ -221,7 +220,7 @@ INLINE void store_partial(float (*sums)[FRAGMENTS_N][4], float *partial, int fir
             const int row = first_row + sum_row(i, h);
             UNROLL
             for (int j = 0; j < FRAGMENTS_N; j++) {
-                const int column = first_column + sum_column(j, 0);
+                const int column = first_column + sum_column(j);
                 const pair two = { sums[i][j][h], sums[i][j][h + 1] };
                 if (row < rows && column < width)
                     *(pair *)(partial + (ulong)row * width + column) = two;
@@ -248,13 +247,14 @@ INLINE void gather_columns(float (*v)[2])
 }
 
 /* The tile's sums through the epilogue to y, rows below `rows` and columns below `columns`; or, where only a part of k was
-   multiplied, to that part's partial [rows][32 panels], else NULL. */
-INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_panel, int rows, int columns,
-                        float *partial, int panels, EPILOGUE_ARGUMENTS)
+   multiplied, to partial [splits][rows][32 panels]. */
+INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], place p, int rows, int columns, float *partial, int splits, int panels,
+                        EPILOGUE_ARGUMENTS)
 {
     const int t = threadIdx.x % 4;
-    if (partial) {
-        store_partial(sums, partial, first_row, first_panel * 32, rows, panels * 32);
+    if (splits > 1) {
+        partial += (ulong)p.part * rows * panels * 32;
+        store_partial(sums, partial, p.first_row, p.first_panel * 32, rows, panels * 32);
         return;
     }
     bias += bias_at;
@@ -265,11 +265,11 @@ INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_
     for (int i = 0; i < FRAGMENTS_M; i++)
         UNROLL
         for (int h = 0; h < 4; h += 2) {
-            const int row = first_row + sum_row(i, h);
+            const int row = p.first_row + sum_row(i, h);
 #if GATED /* fragments 0 and 1 of a panel are values, 2 and 3 gates: two panels make 32 columns */
             UNROLL
             for (int j = 0; j < FRAGMENTS_N; j += 8) {
-                const int first = (first_panel + (warp_column() + j * 8) / 32) * 16;
+                const int first = (p.first_panel + (warp_column() + j * 8) / 32) * 16;
                 float v[4][2] = { { 0 } };
                 UNROLL
                 for (int f = 0; f < 4 && j + 4 * (f / 2) < FRAGMENTS_N; f++)
@@ -295,7 +295,7 @@ INLINE void finish_tile(float (*sums)[FRAGMENTS_N][4], int first_row, int first_
                 gather_columns(v);
                 if (row < rows)
                     finish_columns(&v[0][0], bias, channel, residual, y, row,
-                                   first_panel * 32 + warp_column() + 8 * (j + t), columns, rows_per_channel);
+                                   p.first_panel * 32 + warp_column() + 8 * (j + t), columns, rows_per_channel);
             }
 #endif
         }

@@ -26,4 +26,13 @@ static inline void calo_alone(calo_launch *launch)
     launch->local[0] = launch->local[1] = launch->local[2] = 1;
 }
 
+/* Whether the result and the first inputs, where given, begin at multiples of 16 bytes. */
+static inline bool calo_aligned(const calo_call *call, int inputs)
+{
+    bool aligned = call->out.offset % 16 == 0;
+    for (int i = 0; i < inputs; i++)
+        aligned = aligned && (!calo_present(call->in[i]) || call->in[i].offset % 16 == 0);
+    return aligned;
+}
+
 #endif

@@ -1,4 +1,4 @@
-/* Activations in float, for every kernel. ACTIVATION takes the values of kernels/epilogue.h. Where the result is stored in
+/* Activations in float and sums over a warp, for every kernel. ACTIVATION takes the values of kernels/epilogue.h. Where the result is stored in
    16 bits, the device's approximations will do: 2^x and 1/x to 2 ulp, and for Φ a polynomial (of kernels/activation/fit.py,
    with its far tail from 0 on) whose relative error is 3.3e-6 on both sides. */
 #ifndef ACTIVATION
@@ -45,4 +45,12 @@ INLINE float apply_activation(float x)
     if (ACTIVATION == 4)
         return x * sigmoid(1.702f * x);
     return x;
+}
+
+/* The same for all lanes. */
+INLINE float sum_of_warp(float sum)
+{
+    for (int mask = 16; mask; mask /= 2)
+        sum += shuffle_xor(sum, mask);
+    return sum;
 }

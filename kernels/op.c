@@ -182,8 +182,7 @@ static bool goes_on(calo_run *run, const calo_call *call)
     static const double AHEAD = 20e9;
     if (!run->device || !run->should_stop)
         return true;
-    run->ahead += call->op->cost(call).flops;
-    if (run->info.class == CALO_CPU_CLASS && run->ahead > AHEAD) {
+    if (run->info.class == CALO_CPU_CLASS && (run->ahead += call->op->cost(call).flops) > AHEAD) {
         run->device->api->finish(run->device, run->fault);
         run->ahead = 0;
     }

@@ -39,7 +39,7 @@ typedef struct calo_run {
     int (*should_stop)(void *user); /* asked before each op on a device: non-zero stops with CALO_ECANCELLED; or NULL */
     void *stop_user;
     bool stopped;                 /* it did */
-    double ahead;                 /* FLOP launched and not waited for, where somebody may stop the run */
+    double ahead;                 /* FLOP that a processor was given and not waited for, where somebody may stop the run */
     const char *label;            /* the part of the model that runs now, for messages: "unet", "vae" */
     const calo_op *forced_op;     /* tests and benches: this op uses the forced variant or fails */
     const calo_variant *forced;

@@ -62,6 +62,7 @@ int complain(int status, const char *format, ...) __attribute__((format(printf, 
 
 void progress_begin(bool quiet); /* also catches Ctrl-C */
 bool progress_cancelled(void);
+int progress_stops(void *user); /* the same for a request's should_stop; `user` is not read */
 int progress_load(void *user, uint64_t done, uint64_t total);
 int progress_read(void *user, uint64_t done, uint64_t total); /* a file that is hashed; its name is `user` */
 void progress_step(const calo_progress *progress, int pictures);

@@ -221,12 +221,6 @@ static int on_step(void *user, const calo_progress *progress)
     return progress_cancelled();
 }
 
-static int should_stop(void *user)
-{
-    (void)user;
-    return progress_cancelled();
-}
-
 /* One step beforehand: what compiles, compiles now, so that no picture's time holds it. */
 static int warm_up(session *s)
 {
@@ -366,7 +360,7 @@ int command_grid(options *o)
     if (!status && !g.seconds)
         status = complain(4, "no memory for the times of a grid");
     s.request.on_step = on_step;
-    s.request.should_stop = should_stop;
+    s.request.should_stop = progress_stops;
     if (!status)
         status = make_cells(&g, &s, o);
     if (!status) {

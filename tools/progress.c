@@ -32,6 +32,12 @@ bool progress_cancelled(void)
     return interrupted;
 }
 
+int progress_stops(void *user)
+{
+    (void)user;
+    return interrupted;
+}
+
 static void draw(const char *what, double share, const char *tail)
 {
     enum { WIDTH = 30 };

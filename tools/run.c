@@ -66,12 +66,6 @@ static int on_step(void *user, const calo_progress *p)
     return w->status || (progress_cancelled() && !w->o->suspend);
 }
 
-static int should_stop(void *user)
-{
-    (void)user;
-    return progress_cancelled();
-}
-
 /* ---- step by step ----------------------------------------------------------------------------------------------- */
 
 /* Steps until none is left, or until the run is to be suspended, which *suspended says. */
@@ -139,7 +133,7 @@ int session_generate(session *s, const options *o, char **paths)
     if (!images)
         return complain(4, "no memory for %d pictures", count);
     s->request.on_step = on_step;
-    s->request.should_stop = o->suspend ? NULL : should_stop;
+    s->request.should_stop = o->suspend ? NULL : progress_stops;
     s->request.user = &w;
     int exit_status = make(&w, images, &suspended);
     if (!exit_status && !suspended && progress_cancelled())

@@ -35,30 +35,24 @@
 #if ACT == TYPE_BF16
 #define mma mma_bf16
 #define mma_k8 mma_bf16_k8
-#define pack2 pack_bf16
 #else
 #define mma mma_f16
 #define mma_k8 mma_f16_k8
-#define pack2 pack_f16
 #endif
 
 /* Scores of keys that a row does not see become NOTHING: 16 queries by 8 · count keys, by this thread rows `row` and `row` +
-   8 (e / 2), keys first_key + 8 j + 2 t + e % 2. */
-INLINE void hide_keys(float (*s)[4], int count, int first_key, int keys, int row)
+   8 (e / 2), keys first_key + 8 j + 2 t + e % 2. Rows before `first_row` there are none: most often they see all keys. */
+INLINE void hide_keys(float (*s)[4], int count, int first_key, int keys, int first_row, int row)
 {
     const int t = threadIdx.x % 4 * 2;
+    if (first_key + 8 * count <= (CAUSAL ? min(keys, first_row + 1) : keys))
+        return;
     UNROLL
     for (int j = 0; j < count; j++)
         UNROLL
         for (int e = 0; e < 4; e++)
             if (first_key + 8 * j + t + e % 2 > (CAUSAL ? min(keys - 1, row + e / 2 * 8) : keys - 1))
                 s[j][e] = NOTHING;
-}
-
-/* Whether some of these keys are hidden from a row from `row` on. */
-INLINE bool hides_keys(int count, int first_key, int keys, int row)
-{
-    return first_key + 8 * count > (CAUSAL ? min(keys, row + 1) : keys);
 }
 
 /* Scores become probabilities, relative to the row's largest so far; shrink is what sums of before are worth now. */
@@ -156,8 +150,8 @@ INLINE void add_values(float (*sums)[4], float (*p)[4], const float *shrink, SHA
             sums[c][e] *= shrink[e / 2];
     UNROLL
     for (int j = 0; j < KEYS / 16; j++) {
-        const uint a[4] = { pack2(p[2 * j][0], p[2 * j][1]), pack2(p[2 * j][2], p[2 * j][3]),
-                            pack2(p[2 * j + 1][0], p[2 * j + 1][1]), pack2(p[2 * j + 1][2], p[2 * j + 1][3]) };
+        const uint a[4] = { pack_act(p[2 * j][0], p[2 * j][1]), pack_act(p[2 * j][2], p[2 * j][3]),
+                            pack_act(p[2 * j + 1][0], p[2 * j + 1][1]), pack_act(p[2 * j + 1][2], p[2 * j + 1][3]) };
         UNROLL
         for (int c = 0; c + 2 <= CHUNKS; c += 2) {
             uint b[4];
@@ -214,8 +208,7 @@ KERNEL(128) attention_mma(const ushort *q, ATTENTION_ARGUMENTS)
         }
         float s[KEYS / 8][4];
         score(s, qs, now);
-        if (hides_keys(KEYS / 8, i * KEYS, keys, first))
-            hide_keys(s, KEYS / 8, i * KEYS, keys, row);
+        hide_keys(s, KEYS / 8, i * KEYS, keys, first, row);
         soften(s, KEYS / 8, factor, largest, total, shrink);
         add_values(sums, s, shrink, now + BLOCK);
     }
@@ -283,10 +276,10 @@ INLINE void pack_probabilities(uint (*p)[4], float (*s)[4])
 {
     UNROLL
     for (int j = 0; j < WGMMA_KEYS / 16; j++) {
-        p[j][0] = pack2(s[2 * j][0], s[2 * j][1]);
-        p[j][1] = pack2(s[2 * j][2], s[2 * j][3]);
-        p[j][2] = pack2(s[2 * j + 1][0], s[2 * j + 1][1]);
-        p[j][3] = pack2(s[2 * j + 1][2], s[2 * j + 1][3]);
+        p[j][0] = pack_act(s[2 * j][0], s[2 * j][1]);
+        p[j][1] = pack_act(s[2 * j][2], s[2 * j][3]);
+        p[j][2] = pack_act(s[2 * j + 1][0], s[2 * j + 1][1]);
+        p[j][3] = pack_act(s[2 * j + 1][2], s[2 * j + 1][3]);
     }
 }
 
@@ -348,8 +341,7 @@ KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k
         wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
         if (tells)
             barrier_arrive(k_empty);
-        if (hides_keys(WGMMA_KEYS / 8, 0, keys, first))
-            hide_keys(s, WGMMA_KEYS / 8, 0, keys, row);
+        hide_keys(s, WGMMA_KEYS / 8, 0, keys, first, row);
         soften(s, WGMMA_KEYS / 8, factor, largest, total, shrink);
         pack_probabilities(p, s);
     }
@@ -364,8 +356,7 @@ KERNEL(128 * (WGMMA_GROUPS + 1)) attention_wgmma(TENSOR_MAP(q_map), TENSOR_MAP(k
         wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
         if (tells)
             barrier_arrive(k_empty + slot);
-        if (hides_keys(WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, first))
-            hide_keys(s, WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, row);
+        hide_keys(s, WGMMA_KEYS / 8, i * WGMMA_KEYS, keys, first, row);
         soften(s, WGMMA_KEYS / 8, factor, largest, total, shrink);
         wgmma_hold(&s[0][0], WGMMA_KEYS / 2);
         /* The branch keeps the compiler from softening behind the wait, where no product would be under way. */
@@ -471,8 +462,7 @@ KERNEL(256) attention_wide(const ushort *q, ATTENTION_ARGUMENTS)
                 s[j][e] = (partial[at] + partial[at + 32 * WIDE_KEYS]) +
                           (partial[at + 64 * WIDE_KEYS] + partial[at + 96 * WIDE_KEYS]);
             }
-        if (hides_keys(WIDE_KEYS / 8, begin, keys, first))
-            hide_keys(s, WIDE_KEYS / 8, begin, keys, row);
+        hide_keys(s, WIDE_KEYS / 8, begin, keys, first, row);
         soften(s, WIDE_KEYS / 8, factor, largest, total, shrink);
         UNROLL
         for (int c = 0; c < QUARTER / 8; c++)
@@ -481,8 +471,8 @@ KERNEL(256) attention_wide(const ushort *q, ATTENTION_ARGUMENTS)
                 sums[c][e] *= shrink[e / 2];
         UNROLL
         for (int j = 0; j < WIDE_KEYS / 16; j++) {
-            const uint a[4] = { pack2(s[2 * j][0], s[2 * j][1]), pack2(s[2 * j][2], s[2 * j][3]),
-                                pack2(s[2 * j + 1][0], s[2 * j + 1][1]), pack2(s[2 * j + 1][2], s[2 * j + 1][3]) };
+            const uint a[4] = { pack_act(s[2 * j][0], s[2 * j][1]), pack_act(s[2 * j][2], s[2 * j][3]),
+                                pack_act(s[2 * j + 1][0], s[2 * j + 1][1]), pack_act(s[2 * j + 1][2], s[2 * j + 1][3]) };
             UNROLL
             for (int c = 0; c < QUARTER / 8; c += 2) {
                 uint b[4];
@@ -564,8 +554,7 @@ KERNEL(32 * WARPS) attention_warp(const act *q, ATTENTION_ARGUMENTS)
         for (int i = 0; i < LANE_CHANNELS; i++)
             sums[i] = fmaf(sums[i], shrink, part[i]);
     }
-    for (int mask = 16; mask; mask /= 2)
-        total += shuffle_xor(total, mask);
+    total = sum_of_warp(total);
     y += y_at + ((ulong)batch * queries + row) * heads * D + head * D;
     UNROLL
     for (int i = 0; i < LANE_CHANNELS; i++)

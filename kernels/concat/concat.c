@@ -72,10 +72,10 @@ static int64_t in_words(const calo_call *call)
 /* Everything in whole words of 16 bytes, which a 32-bit number counts. */
 static bool fits_words(const calo_call *call, const calo_device_info *info)
 {
-    bool fits = calo_tensor_count(call->out) < INT32_MAX && call->out.offset % 16 == 0;
+    bool fits = calo_tensor_count(call->out) < INT32_MAX && calo_aligned(call, 2);
     (void)info;
     for (int i = 0; i < 2; i++)
-        fits = fits && call->in[i].offset % 16 == 0 && call->in[i].stride % in_words(call) == 0 &&
+        fits = fits && call->in[i].stride % in_words(call) == 0 &&
                calo_tensor_columns(call->in[i]) % in_words(call) == 0;
     return fits;
 }

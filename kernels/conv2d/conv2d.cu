@@ -4,7 +4,7 @@
    conv2d_mma    tensor cores, 16-bit, C a multiple of 8 (gemm.cu says how the tile works). A thread brings the same 8
                  channels of TILE_M / 32 pixels in every step: it keeps the pixels' corners and walks its tap and channel,
                  so no division is left in the loop; a tap outside the image is zero-filled by cp.async. Where the
-                 picture is small, k is split over blockIdx.z and conv2d_sum adds the parts in their order.
+                 picture is small, k is split into parts and conv2d_sum adds the parts in their order.
    conv2d_wgmma  the same on Hopper's own instructions (ptx90.cu): TMA walks the pixels itself (im2col), 64 channels of one
                  tap a step; channels past C are zeros. It reads no enlarged pictures: conv2d_enlarge makes one first.
                  On an H200 (789 TFLOP/s): 93 to 102 % of a square product's peak from 60 GFLOP on, some 70 % where k is split.
@@ -74,9 +74,8 @@ KERNEL(384) conv2d_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int channels, int
         const place p = place_of(tile, rows, panels);
         float sums[FRAGMENTS_M][FRAGMENTS_N][4];
         t = multiply_stages(stages, full, empty, t, min(steps, all - p.part * steps), sums);
-        finish_tile(sums, p.first_row, p.first_panel, rows, columns,
-                    splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
-                    channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
+        finish_tile(sums, p, rows, columns, partial + partial_at, splits, panels, bias, bias_at, channel, channel_at,
+                    residual, residual_at, y, y_at, rows_per_channel);
     }
 }
 #elif defined(TILE_M)
@@ -130,9 +129,8 @@ KERNEL(128) conv2d_mma(const ushort *x, CONV_ARGUMENTS, float *partial, ulong pa
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    finish_tile(sums, p.first_row, p.first_panel, rows, columns,
-                splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
-                channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
+    finish_tile(sums, p, rows, columns, partial + partial_at, splits, panels, bias, bias_at, channel, channel_at,
+                residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
 

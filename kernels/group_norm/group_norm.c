@@ -131,7 +131,7 @@ static void launch_local(calo_run *run, const calo_call *call, const calo_varian
     calo_dispatch(run, &launch);
 }
 
-/* Statistics spread over up to some hundred blocks an image, then a warp a group, then a thread for eight numbers or for one. */
+/* Statistics spread over up to some hundred blocks an image, then a warp a group, then a thread for eight numbers or one. */
 enum { LEAST_CHUNK = 16 };
 
 static void launch_spread(calo_run *run, const calo_call *call, const calo_variant *variant)
@@ -141,7 +141,7 @@ static void launch_spread(calo_run *run, const calo_call *call, const calo_varia
     const int64_t batch = x.dims[0], width = calo_tensor_columns(x), pixels = calo_tensor_rows(x) / batch;
     const int64_t by_count = calo_ceil_div(pixels, call->tuning[0]), chunk = by_count < LEAST_CHUNK ? LEAST_CHUNK : by_count;
     const int64_t chunks = calo_ceil_div(pixels, chunk);
-    const bool eights = width % 8 == 0 && x.offset % 16 == 0 && call->out.offset % 16 == 0 && pixels * width < INT32_MAX;
+    const bool eights = width % 8 == 0 && calo_aligned(call, 1) && pixels * width < INT32_MAX;
     calo_tensor partial = calo_scratch(run, CALO_F32, batch * chunks * 2 * width);
     calo_tensor affine = calo_scratch(run, CALO_F32, batch * 2 * width);
 

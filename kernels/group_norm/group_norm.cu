@@ -105,21 +105,17 @@ KERNEL(256) group_norm_element(const act *x, ulong x_at, const float *affine, ul
 }
 
 #ifdef STAGED
-enum { THREADS = 1024, BATCH = 8 };
+enum { THREADS = 1024, BATCH = 8 }; /* THREADS: as many warps as a warp has lanes */
 
 /* The sum over the block, the same for all threads. */
 INLINE float sum_of_block(float sum, SHARED_POINTER(float) sums)
 {
-    for (int mask = 16; mask; mask /= 2)
-        sum += shuffle_xor(sum, mask);
+    sum = sum_of_warp(sum);
     __syncthreads(); /* the sums of before have been read */
     if (threadIdx.x % 32 == 0)
         sums[threadIdx.x / 32] = sum;
     __syncthreads();
-    sum = sums[threadIdx.x % (THREADS / 32)];
-    for (int mask = THREADS / 64; mask; mask /= 2)
-        sum += shuffle_xor(sum, mask);
-    return sum;
+    return sum_of_warp(sums[threadIdx.x % 32]);
 }
 
 /* A thread's way over a group's pairs of channels, THREADS apart: pair e is channels 2 (e % halves) of pixel e / halves. */

@@ -34,11 +34,8 @@ enum { LANE_EIGHTS = 8 }; /* eights of numbers that a lane has the registers for
 static bool fits_eights(const calo_call *call, const calo_device_info *info)
 {
     const int64_t width = calo_tensor_columns(call->out);
-    bool fits = width % 8 == 0 && width <= 32 * 8 * LANE_EIGHTS && call->out.offset % 16 == 0;
     (void)info;
-    for (int i = 0; i < 3; i++)
-        fits = fits && call->in[i].offset % 16 == 0;
-    return fits;
+    return width % 8 == 0 && width <= 32 * 8 * LANE_EIGHTS && calo_aligned(call, 3);
 }
 
 static void launch(calo_run *run, const calo_call *call, const calo_variant *variant)

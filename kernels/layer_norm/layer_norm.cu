@@ -6,13 +6,6 @@
 #define ROWS 8
 #endif
 
-INLINE float sum_of_warp(float sum)
-{
-    for (int mask = 16; mask; mask /= 2)
-        sum += shuffle_xor(sum, mask);
-    return sum;
-}
-
 #ifdef EIGHTS_OF_LANE
 KERNEL(32 * ROWS) layer_norm_eights(const act *x, ulong x_at, const float *gamma, ulong gamma_at, const float *beta,
                                     ulong beta_at, act *y, ulong y_at, int rows, int width, float eps)

@@ -2,7 +2,7 @@
 
    linear_mma    tensor cores, 16-bit x and W of one type, K and the row stride multiples of 8 (gemm.cu says how the tile
                  works). Blocks of the same rows follow each other, so that x comes from L2. Where few tiles cannot fill
-                 the device, k is split over blockIdx.z and linear_sum adds the parts in their order: the same bits on
+                 the device, k is split into parts and linear_sum adds the parts in their order: the same bits on
                  every run.
    linear_wgmma  the same on Hopper's own instructions (ptx90.cu), which alone reach its peak: mma.sync averages 63 % of it
                  there, wgmma more than 95 % (arXiv 2501.12084). On an H200 (789 TFLOP/s by cuBLASLt's best square product):
@@ -38,9 +38,8 @@ KERNEL(384) linear_wgmma(TENSOR_MAP(x_map), TENSOR_MAP(w_map), int rows, int col
         const place p = place_of(tile, rows, panels);
         float sums[FRAGMENTS_M][FRAGMENTS_N][4];
         t = multiply_stages(stages, full, empty, t, (min(split, inputs - p.part * split) + STEP_K - 1) / STEP_K, sums);
-        finish_tile(sums, p.first_row, p.first_panel, rows, columns,
-                    splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
-                    channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
+        finish_tile(sums, p, rows, columns, partial + partial_at, splits, panels, bias, bias_at, channel, channel_at,
+                    residual, residual_at, y, y_at, rows_per_channel);
     }
 }
 #elif defined(TILE_M)
@@ -78,9 +77,8 @@ KERNEL(128) linear_mma(const ushort *x, ulong x_at, const ushort *w, ulong w_at,
             multiply_stage(a, a + A_STAGE, sums);
         }
     }
-    finish_tile(sums, p.first_row, p.first_panel, rows, columns,
-                splits > 1 ? partial + partial_at + (ulong)p.part * rows * panels * 32 : 0, panels, bias, bias_at,
-                channel, channel_at, residual, residual_at, y, y_at, rows_per_channel);
+    finish_tile(sums, p, rows, columns, partial + partial_at, splits, panels, bias, bias_at, channel, channel_at,
+                residual, residual_at, y, y_at, rows_per_channel);
 }
 #endif
 

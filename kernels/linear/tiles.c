@@ -5,15 +5,16 @@
 enum { WANTED_TILES = 64, MAX_SPLITS = 16, LEAST_SPLIT = 1536, STEP = 64, STAGE_BYTES = 224 << 10 };
 enum { UNIT_ROWS = 128, UNIT_PANELS = 5 }; /* what is counted as a tile when k is split */
 
-static int64_t rows_of_image(const calo_call *call)
+static int64_t units_of(const calo_device_info *info)
 {
-    return calo_tensor_rows(call->out) / call->out.dims[0];
+    return info->compute_units > 0 ? info->compute_units : 1;
 }
 
 calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs)
 {
     calo_tiling t = { .tile_rows = call->tuning[0], .tile_panels = call->tuning[1], .splits = 1, .split = inputs };
-    const int64_t tiles = calo_ceil_div(rows_of_image(call), UNIT_ROWS) * calo_ceil_div(panels, UNIT_PANELS);
+    const int64_t rows = calo_tensor_rows(call->out) / call->out.dims[0];
+    const int64_t tiles = calo_ceil_div(rows, UNIT_ROWS) * calo_ceil_div(panels, UNIT_PANELS);
     int64_t splits = (WANTED_TILES + tiles / 2) / tiles;
     if (splits > inputs / LEAST_SPLIT)
         splits = inputs / LEAST_SPLIT;
@@ -27,9 +28,9 @@ calo_tiling calo_tile(const calo_call *call, int64_t panels, int64_t inputs)
 }
 
 /* Clocks of one multiprocessor for its share of the tiles. A step of 64 is 128 clocks of products a panel at the peak
-   (4096 FLOP a clock), or the stage's bytes at some 56 a clock from L2; a tile also fills its pipeline and
-   leaves through the epilogue. */
-static double estimate(int64_t tiles, int64_t steps, int panels, int units)
+   (4096 FLOP a clock), or the stage's bytes at some 56 a clock from L2; a tile also fills its pipeline and leaves through
+   the epilogue. */
+static double estimate(int64_t tiles, int64_t steps, int panels, int64_t units)
 {
     const double products = 128.0 * panels, bytes = (UNIT_ROWS + 32.0 * panels) * STEP * 2 / 56;
     return (double)calo_ceil_div(tiles, units) *
@@ -48,7 +49,7 @@ int calo_tile_panels(const calo_call *call, const calo_device_info *info, int64_
     double least = 0;
     for (int i = 0; i < (int)(sizeof widths / sizeof *widths); i++) {
         const double clocks = estimate(down * calo_ceil_div(panels, widths[i]), calo_ceil_div(t.split, STEP), widths[i],
-                                       info->compute_units > 0 ? info->compute_units : 1);
+                                       units_of(info));
         if (i == 0 || clocks < least) {
             least = clocks;
             best = widths[i];
@@ -60,11 +61,8 @@ int calo_tile_panels(const calo_call *call, const calo_device_info *info, int64_
 bool calo_fits_mma(const calo_call *call, int64_t channels)
 {
     const calo_tensor x = call->in[CALO_SLOT_X];
-    bool aligned = call->out.offset % 16 == 0;
-    for (int i = CALO_SLOT_X; i <= CALO_SLOT_RESIDUAL; i++)
-        aligned = aligned && (!calo_present(call->in[i]) || call->in[i].offset % 16 == 0);
-    return aligned && x.type == call->in[CALO_SLOT_WEIGHT].type && x.type != CALO_F32 && channels % 8 == 0 &&
-           x.stride % 8 == 0;
+    return calo_aligned(call, CALO_SLOT_RESIDUAL + 1) && x.type == call->in[CALO_SLOT_WEIGHT].type && x.type != CALO_F32 &&
+           channels % 8 == 0 && x.stride % 8 == 0;
 }
 
 void calo_use_wgmma(calo_launch *launch, calo_tiling tiling)
@@ -112,7 +110,7 @@ void calo_launch_tiles(calo_run *run, const calo_call *call, const calo_variant 
     calo_arg_int(&launch, panels);
     calo_arg_int(&launch, tiling.split);
     calo_arg_int(&launch, tiling.splits);
-    const int64_t tiles = across * down * tiling.splits, units = run->info.compute_units > 0 ? run->info.compute_units : 1;
+    const int64_t tiles = across * down * tiling.splits, units = units_of(&run->info);
     if (variant->capability) /* Hopper's: a warpgroup loads, two multiply; a multiprocessor takes tile after tile */
         calo_groups(&launch, 384 * (tiles < units ? tiles : units), 384);
     else

@@ -144,7 +144,7 @@ mutate "the last tile's surplus rows are stored" gemm.cu 's#if (row < rows)$#if 
     linear $cuda --type f16:f16 --variant mma* --case *x160-*
 mutate "every panel of a tile is its first" gemm.cu 's#first \* 32 + row) \* inputs + at : 0#first * 32 + row % 32) * inputs + at : 0#' \
     conv2d $mma_conv
-mutate "splits of k are stored over each other" linear/linear.cu 's#(ulong)p.part \* rows#(ulong)0 * rows#' linear $mma
+mutate "splits of k are stored over each other" gemm.cu 's#(ulong)p.part \* rows#(ulong)0 * rows#' linear $mma
 mutate "lanes take their columns from the wrong one" gemm.cu 's#v\[i + mask\]\[e\], mask)#v[i + mask][e], 3 - mask)#' \
     linear $cuda --type f16:f16 --variant mma* --case *x160-*
 mutate "the fifth part of k is left out" gemm.cu 's#first < splits; first += 4#first < min(splits, 4); first += 4#' linear $cuda \
@@ -165,7 +165,7 @@ mutate "a block's sums are read while they are written" group_norm/group_norm.cu
 mutate "an eight past a row's end counts" layer_norm/layer_norm.cu 's#if ((j \* 32 + lane) \* 8 < width)#if (true)#' \
     layer_norm $cuda $f32 --variant eights
 mutate "a row's second half begins with its first words" concat/concat.cu 's#(c - a_columns);#c;#' concat $cuda $f16 --variant words
-mutate "a warp's rows are not all summed" layer_norm/layer_norm.cu 's#mask = 16#mask = 8#' layer_norm $cuda $f32
+mutate "a warp's rows are not all summed" math.cu 's#mask = 16#mask = 8#' layer_norm $cuda $f32
 mutate "a sum is read before it is complete" rescale/rescale.cu '/^    __syncthreads();$/d' rescale $cuda $f32 \
     --case '*x13x*'
 mutate "every item takes the first one's factor" rescale/rescale.cu 's#factors_at + blockIdx.y#factors_at#' rescale $cuda \
